@@ -1,0 +1,18 @@
+//! IMAP: RFC 9051, RFC 3501.
+
+use crate::Mechanisms;
+
+/// What an IMAP front end is told by the configuration.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// `server_name`: part of the CRAM-MD5 challenge.
+    pub server_name: String,
+    /// `imap_capabilities`, in order.
+    pub capabilities: Vec<String>,
+    /// `imap_auth`.
+    pub auth: Mechanisms,
+    /// `imap_client_buffer`, bytes: the longest command, literals included.
+    pub client_buffer: usize,
+    /// `max_errors`.
+    pub max_errors: u32,
+}

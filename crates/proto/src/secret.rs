@@ -1,0 +1,57 @@
+//! Passwords and the like: bytes that never print, and are wiped when dropped.
+
+use std::fmt;
+
+use zeroize::Zeroize;
+
+/// A password, digest or token.
+///
+/// It has no `Display`, and its `Debug` tells nothing: not even the length. To use the bytes is to name
+/// [`Secret::expose`], which makes each such place easy to find.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Secret(Vec<u8>);
+
+impl Secret {
+    /// Takes the bytes over.
+    pub fn new(bytes: Vec<u8>) -> Secret {
+        Secret(bytes)
+    }
+
+    /// The bytes.
+    pub fn expose(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl From<&[u8]> for Secret {
+    fn from(bytes: &[u8]) -> Secret {
+        Secret(bytes.to_vec())
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+impl Drop for Secret {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn never_prints() {
+        assert_eq!(format!("{:?}", Secret::from(&b"canary"[..])), "Secret(..)");
+    }
+}

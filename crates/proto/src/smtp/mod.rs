@@ -1,0 +1,18 @@
+//! SMTP: RFC 5321, RFC 4954.
+
+use crate::Mechanisms;
+
+/// What an SMTP front end is told by the configuration.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// `server_name`: in the greeting, the answer to HELO and EHLO, and the CRAM-MD5 challenge.
+    pub server_name: String,
+    /// `smtp_capabilities`, in order.
+    pub capabilities: Vec<String>,
+    /// `smtp_auth`.
+    pub auth: Mechanisms,
+    /// `smtp_client_buffer`, bytes: the longest command.
+    pub client_buffer: usize,
+    /// `max_errors`.
+    pub max_errors: u32,
+}

@@ -1,0 +1,50 @@
+//! Addresses of sockets, written as nginx writes them.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+/// Where a socket is bound or connected: an IP address and port, or a Unix domain socket.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Address {
+    /// `192.0.2.1:143`, `[2001:db8::1]:143`.
+    Ip(SocketAddr),
+    /// `unix:/path`; the path is empty for a peer whose socket has no name.
+    Unix(PathBuf),
+}
+
+impl Address {
+    /// The IP address, if it has one. An IPv4 address in IPv6 clothes (`::ffff:192.0.2.1`) stays as it is.
+    pub fn ip(&self) -> Option<IpAddr> {
+        match self {
+            Address::Ip(address) => Some(address.ip()),
+            Address::Unix(_) => None,
+        }
+    }
+
+    /// The port; 0 for a Unix domain socket.
+    pub fn port(&self) -> u16 {
+        match self {
+            Address::Ip(address) => address.port(),
+            Address::Unix(_) => 0,
+        }
+    }
+
+    /// The address alone, as in `Client-IP` and in the log's `client: `: without port, without brackets, `unix:` for a
+    /// Unix domain socket.
+    pub fn host(&self) -> String {
+        match self {
+            Address::Ip(address) => address.ip().to_string(),
+            Address::Unix(_) => "unix:".to_string(),
+        }
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Address::Ip(address) => address.fmt(f),
+            Address::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! Gatepost: a mail proxy for IMAP, POP3 and SMTP.
+
+mod addr;
+mod auth;
+mod config;
+mod log;
+
+fn main() {}
