@@ -1,0 +1,213 @@
+//! A scripted end of a connection: a client of the proxy, or a server that the proxy came to.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use super::bytes::{diff, show};
+use super::{PATIENCE, QUIET};
+
+/// One end of a connection. Every method panics, with what was expected and what came, when the script is not kept.
+pub(crate) struct Conn {
+    stream: Stream,
+    /// Read from the socket and not yet expected.
+    pending: Vec<u8>,
+    ended: bool,
+}
+
+enum Stream {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+impl Conn {
+    /// Connects over TCP.
+    #[track_caller]
+    pub(crate) fn connect(to: SocketAddr) -> Conn {
+        let stream = TcpStream::connect_timeout(&to, PATIENCE).unwrap_or_else(|e| panic!("connecting to {to}: {e}"));
+        Conn::tcp(stream)
+    }
+
+    /// Connects to a unix socket.
+    #[track_caller]
+    pub(crate) fn connect_unix(path: &std::path::Path) -> Conn {
+        Conn::new(Stream::Unix(UnixStream::connect(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))))
+    }
+
+    pub(super) fn tcp(stream: TcpStream) -> Conn {
+        stream.set_nodelay(true).unwrap();
+        stream.set_nonblocking(false).unwrap();
+        Conn::new(Stream::Tcp(stream))
+    }
+
+    pub(super) fn unix(stream: UnixStream) -> Conn {
+        stream.set_nonblocking(false).unwrap();
+        Conn::new(Stream::Unix(stream))
+    }
+
+    fn new(stream: Stream) -> Conn {
+        let conn = Conn { stream, pending: Vec::new(), ended: false };
+        match &conn.stream {
+            Stream::Tcp(s) => s.set_write_timeout(Some(PATIENCE)).unwrap(),
+            Stream::Unix(s) => s.set_write_timeout(Some(PATIENCE)).unwrap(),
+        }
+        conn
+    }
+
+    /// This end's own address.
+    pub(crate) fn local(&self) -> SocketAddr {
+        match &self.stream {
+            Stream::Tcp(s) => s.local_addr().unwrap(),
+            Stream::Unix(_) => panic!("a unix socket has no port"),
+        }
+    }
+
+    /// Sends all of it.
+    #[track_caller]
+    pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) -> &mut Conn {
+        let bytes = bytes.as_ref();
+        let sent = match &mut self.stream {
+            Stream::Tcp(s) => s.write_all(bytes),
+            Stream::Unix(s) => s.write_all(bytes),
+        };
+        if let Err(e) = sent {
+            panic!("sending failed: {e}\n{}", show(bytes));
+        }
+        self
+    }
+
+    /// Sends each piece by itself, with enough time between them that they are read apart.
+    #[track_caller]
+    pub(crate) fn send_pieces<P: AsRef<[u8]>>(&mut self, pieces: impl IntoIterator<Item = P>) -> &mut Conn {
+        for piece in pieces {
+            self.send(piece);
+            std::thread::sleep(Duration::from_millis(30));
+        }
+        self
+    }
+
+    /// The next bytes are these. Whatever follows is left for the next expectation.
+    #[track_caller]
+    pub(crate) fn expect(&mut self, expected: impl AsRef<[u8]>) -> &mut Conn {
+        let expected = expected.as_ref();
+        let deadline = Instant::now() + PATIENCE;
+        while self.pending.len() < expected.len() && expected.starts_with(&self.pending) {
+            if !self.read_until(deadline) {
+                break;
+            }
+        }
+        if !self.pending.starts_with(expected) {
+            self.read_until(Instant::now() + QUIET);
+            panic!("{}{}", diff(expected, &self.pending), self.how_it_ended());
+        }
+        self.pending.drain(..expected.len());
+        self
+    }
+
+    /// Takes what comes up to the end of the line, and gives it with its CRLF.
+    #[track_caller]
+    pub(crate) fn line(&mut self) -> String {
+        self.until("\r\n")
+    }
+
+    /// Takes what comes up to and with that text.
+    #[track_caller]
+    pub(crate) fn until(&mut self, end: &str) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(at) = self.pending.windows(end.len()).position(|w| w == end.as_bytes()) {
+                let taken: Vec<u8> = self.pending.drain(..at + end.len()).collect();
+                return String::from_utf8_lossy(&taken).into_owned();
+            }
+            if !self.read_until(deadline) {
+                panic!("no {end:?} in\n{}{}", show(&self.pending), self.how_it_ended());
+            }
+        }
+    }
+
+    /// Takes an HTTP request's head; none if the connection ends before.
+    pub(super) fn request_head(&mut self) -> Option<Vec<u8>> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(at) = self.pending.windows(4).position(|w| w == b"\r\n\r\n") {
+                return Some(self.pending.drain(..at + 4).collect());
+            }
+            if !self.read_until(deadline) {
+                return None;
+            }
+        }
+    }
+
+    /// Takes exactly so many bytes.
+    #[track_caller]
+    pub(crate) fn take(&mut self, count: usize) -> Vec<u8> {
+        let deadline = Instant::now() + PATIENCE;
+        while self.pending.len() < count {
+            if !self.read_until(deadline) {
+                panic!("{} of {count} bytes{}", self.pending.len(), self.how_it_ended());
+            }
+        }
+        self.pending.drain(..count).collect()
+    }
+
+    /// The other side closes, by FIN or reset, and says nothing before.
+    #[track_caller]
+    pub(crate) fn expect_close(&mut self) {
+        let deadline = Instant::now() + PATIENCE;
+        while self.pending.is_empty() && self.read_until(deadline) {}
+        if !self.pending.is_empty() || !self.ended {
+            panic!("expected the end of the connection, got\n{}{}", show(&self.pending), self.how_it_ended());
+        }
+    }
+
+    /// Nothing comes for a while, and the connection stays open.
+    #[track_caller]
+    pub(crate) fn expect_silence(&mut self) -> &mut Conn {
+        self.read_until(Instant::now() + QUIET);
+        if !self.pending.is_empty() || self.ended {
+            panic!("expected silence, got\n{}{}", show(&self.pending), self.how_it_ended());
+        }
+        self
+    }
+
+    /// Closes the sending direction only.
+    pub(crate) fn finish(&mut self) -> &mut Conn {
+        match &self.stream {
+            Stream::Tcp(s) => s.shutdown(Shutdown::Write),
+            Stream::Unix(s) => s.shutdown(Shutdown::Write),
+        }
+        .unwrap();
+        self
+    }
+
+    /// A second handle that only sends, for transfers in both directions at once.
+    pub(crate) fn sender(&self) -> Conn {
+        match &self.stream {
+            Stream::Tcp(s) => Conn::tcp(s.try_clone().unwrap()),
+            Stream::Unix(s) => Conn::unix(s.try_clone().unwrap()),
+        }
+    }
+
+    /// Reads once; false when nothing came until the deadline, or the connection ended.
+    fn read_until(&mut self, deadline: Instant) -> bool {
+        let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+        let mut chunk = [0; 65536];
+        let read = match &mut self.stream {
+            Stream::Tcp(s) => s.set_read_timeout(Some(left)).and_then(|()| s.read(&mut chunk)),
+            Stream::Unix(s) => s.set_read_timeout(Some(left)).and_then(|()| s.read(&mut chunk)),
+        };
+        match read {
+            Ok(0) => self.ended = true,
+            Ok(n) => self.pending.extend_from_slice(&chunk[..n]),
+            Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => return false,
+            Err(e) if e.kind() == ErrorKind::Interrupted => return true,
+            Err(_) => self.ended = true,
+        }
+        !self.ended
+    }
+
+    fn how_it_ended(&self) -> &'static str {
+        if self.ended { "  (the connection is closed)" } else { "  (the connection is open)" }
+    }
+}

@@ -1,0 +1,27 @@
+//! What every wire test needs: the subject's process, a stub auth server, stub backends and scripted connections.
+//!
+//! A test is one thread that plays all the parts in order: it speaks as the client, reads what the auth server was
+//! asked, accepts the proxy's connection as the backend. Every read has a time limit, so a test fails rather than hangs.
+
+mod auth;
+mod bytes;
+mod conn;
+mod listener;
+mod proxy;
+mod subject;
+mod wire;
+
+pub(crate) use auth::{Auth, Reply, Request};
+pub(crate) use conn::Conn;
+pub(crate) use listener::Backend;
+pub(crate) use proxy::Proxy;
+pub(crate) use subject::{Subject, differs, since};
+pub(crate) use wire::Wire;
+
+use std::time::Duration;
+
+/// How long an awaited event may take; generous, since only a failing test ever waits this long.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(15);
+
+/// How long nothing must happen for a test to believe that nothing will.
+pub(crate) const QUIET: Duration = Duration::from_millis(150);

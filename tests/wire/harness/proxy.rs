@@ -1,0 +1,170 @@
+//! The subject's process: its configuration, start, end and log.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use super::{PATIENCE, Subject};
+
+/// A running subject. Dropping it stops the process; its log is shown when the test has failed.
+pub(crate) struct Proxy {
+    child: Child,
+    prefix: TempDir,
+    places: HashMap<String, SocketAddr>,
+}
+
+impl Proxy {
+    /// Starts the subject with that configuration, and waits until it listens.
+    ///
+    /// Each `@name@` in it becomes an address and port: one of `known`, or a free one of the proxy's own.
+    /// `@prefix@` becomes the directory it runs in.
+    #[track_caller]
+    pub(crate) fn start(conf: &str, known: &[(&str, SocketAddr)]) -> Proxy {
+        let prefix = TempDir::new().unwrap();
+        let mut places = Places::new(known);
+        let conf = places.fill(&conf.replace("@prefix@", prefix.path().to_str().unwrap()));
+        fs::write(prefix.path().join("nginx.conf"), format!("{}{conf}", Subject::current().preamble())).unwrap();
+        let child = spawn(&prefix);
+        let mut proxy = Proxy { child, prefix, places: places.own };
+        for place in proxy.places.clone().values() {
+            proxy.await_listener(*place);
+        }
+        proxy
+    }
+
+    /// The address that stands for `@name@`.
+    #[track_caller]
+    pub(crate) fn place(&self, name: &str) -> SocketAddr {
+        *self.places.get(name).unwrap_or_else(|| panic!("no @{name}@ in the configuration"))
+    }
+
+    /// The directory the subject runs in.
+    pub(crate) fn prefix(&self) -> &std::path::Path {
+        self.prefix.path()
+    }
+
+    /// What is in the error log by now.
+    pub(crate) fn log(&self) -> String {
+        let read = |name: &str| {
+            String::from_utf8_lossy(&fs::read(self.prefix.path().join(name)).unwrap_or_default()).into_owned()
+        };
+        read("error.log") + &read("stderr")
+    }
+
+    /// Waits until the error log has that text, and gives the line.
+    #[track_caller]
+    pub(crate) fn await_log(&self, text: &str) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let log = self.log();
+            if let Some(line) = log.lines().find(|line| line.contains(text)) {
+                return line.to_owned();
+            }
+            assert!(Instant::now() < deadline, "no {text:?} in the log:\n{log}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    #[track_caller]
+    fn await_listener(&mut self, place: SocketAddr) {
+        let deadline = Instant::now() + PATIENCE;
+        while TcpStream::connect_timeout(&place, PATIENCE).is_err() {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                panic!("the subject ended with {status}");
+            }
+            assert!(Instant::now() < deadline, "the subject does not listen on {place}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    fn stop(&mut self) -> Option<ExitStatus> {
+        if let Some(status) = self.child.try_wait().unwrap() {
+            return Some(status);
+        }
+        let pid = Pid::from_child(&self.child);
+        kill_process(pid, Signal::TERM).ok()?;
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return Some(status);
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        self.child.kill().ok()?;
+        self.child.wait().ok()
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        let failed = std::thread::panicking();
+        let status = self.stop();
+        if failed {
+            eprintln!("the subject ended with {status:?}; its log:\n{}", self.log());
+        } else {
+            assert!(status.is_some_and(|s| s.success()), "the subject ended with {status:?}; its log:\n{}", self.log());
+        }
+    }
+}
+
+/// The names in a configuration that stand for addresses.
+struct Places {
+    known: HashMap<String, SocketAddr>,
+    own: HashMap<String, SocketAddr>,
+    ip: Ipv4Addr,
+}
+
+impl Places {
+    fn new(known: &[(&str, SocketAddr)]) -> Places {
+        let known = known.iter().map(|(name, at)| ((*name).to_owned(), *at)).collect();
+        Places { known, own: HashMap::new(), ip: own_address() }
+    }
+
+    fn fill(&mut self, conf: &str) -> String {
+        let mut parts = conf.split('@');
+        let mut filled = parts.next().unwrap_or_default().to_owned();
+        while let (Some(name), Some(rest)) = (parts.next(), parts.next()) {
+            filled += &self.named(name).to_string();
+            filled += rest;
+        }
+        filled
+    }
+
+    fn named(&mut self, name: &str) -> SocketAddr {
+        if let Some(known) = self.known.get(name) {
+            return *known;
+        }
+        *self.own.entry(name.to_owned()).or_insert_with(|| free_port(self.ip))
+    }
+}
+
+/// A loopback address that no other test uses, so that a free port stays free until the subject binds it.
+fn own_address() -> Ipv4Addr {
+    static COUNT: AtomicU8 = AtomicU8::new(1);
+    let [.., high, low] = std::process::id().to_be_bytes();
+    Ipv4Addr::new(127, COUNT.fetch_add(1, Ordering::Relaxed).max(1), high, low.clamp(1, 254))
+}
+
+fn free_port(ip: Ipv4Addr) -> SocketAddr {
+    TcpListener::bind((ip, 0)).and_then(|listener| listener.local_addr()).unwrap()
+}
+
+fn spawn(prefix: &TempDir) -> Child {
+    let dir = prefix.path();
+    let subject = Subject::current().path();
+    Command::new(subject)
+        .arg("-p")
+        .arg(dir)
+        .args(["-c", "nginx.conf", "-e", "error.log", "-g", "daemon off; master_process off;"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(File::create(dir.join("stderr")).unwrap())
+        .spawn()
+        .unwrap_or_else(|e| panic!("{}: {e}", subject.display()))
+}

@@ -1,0 +1,11 @@
+//! Wire tests: what clients, backends and the auth server see, byte for byte.
+//!
+//! The same tests run against Gatepost and against nginx, chosen by the environment; see `tests/README.md`.
+//! nginx is the judge: an expectation holds for both, except where [`harness::differs`] names the reason or
+//! [`harness::since`] says that the nginx at hand is too old.
+#![allow(clippy::unwrap_used)]
+
+#[allow(dead_code, reason = "used as the protocols get their tests")]
+mod harness;
+mod imap;
+mod pop3;
