@@ -79,6 +79,18 @@ pub struct Mechanisms {
     pub none: bool,
 }
 
+/// Whether a connection may or must be encrypted by command (nginx directive `starttls`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StartTls {
+    /// `off`: the command is refused.
+    #[default]
+    Off,
+    /// `on`: it is offered.
+    On,
+    /// `only`: it is offered, and nobody logs in without it.
+    Only,
+}
+
 /// How a user proves who they are: the value of the header `Auth-Method`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
