@@ -32,6 +32,7 @@
 pub mod imap;
 pub mod input;
 pub mod pop3;
+pub mod sasl;
 pub mod secret;
 pub mod smtp;
 
@@ -177,7 +178,7 @@ pub struct Output {
 }
 
 /// A remark for the log, in nginx's words, free of secrets. Its `Display` is the message.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Note(pub String);
 
 impl fmt::Display for Note {
@@ -221,6 +222,7 @@ pub trait FrontEnd: Send {
     /// Tells the client that something that is not its fault went wrong. The session is over.
     fn internal_error(&mut self, out: &mut Output);
     /// The connection is encrypted from here on; whatever the client said before is forgotten as its protocol demands.
+    /// Called before the greeting too, where the connection is encrypted from its start.
     fn tls_started(&mut self);
     /// The user name given so far, for the log; empty if none.
     fn user(&self) -> &[u8];

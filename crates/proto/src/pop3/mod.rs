@@ -1,6 +1,6 @@
 //! POP3: RFC 1939, RFC 2449, RFC 5034.
 
-use crate::Mechanisms;
+use crate::{Mechanisms, StartTls};
 
 /// What a POP3 front end is told by the configuration.
 #[derive(Debug, Clone)]
@@ -13,4 +13,6 @@ pub struct Options {
     pub auth: Mechanisms,
     /// `max_errors`.
     pub max_errors: u32,
+    /// `starttls`.
+    pub starttls: StartTls,
 }

@@ -1,6 +1,6 @@
 //! SMTP: RFC 5321, RFC 4954.
 
-use crate::Mechanisms;
+use crate::{Mechanisms, StartTls};
 
 /// What an SMTP front end is told by the configuration.
 #[derive(Debug, Clone)]
@@ -15,4 +15,6 @@ pub struct Options {
     pub client_buffer: usize,
     /// `max_errors`.
     pub max_errors: u32,
+    /// `starttls`.
+    pub starttls: StartTls,
 }
