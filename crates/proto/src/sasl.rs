@@ -128,6 +128,11 @@ impl Exchange {
         }
     }
 
+    /// Whether LOGIN waits for the user name. IMAP answers what is wrong with it in a way of its own.
+    pub(crate) fn wants_login_user(&self) -> bool {
+        matches!(self.0, State::LoginUser)
+    }
+
     fn mechanism(&self) -> &'static str {
         match self.0 {
             State::Plain => "PLAIN",

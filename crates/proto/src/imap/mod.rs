@@ -1,4 +1,13 @@
 //! IMAP: RFC 9051, RFC 3501.
+//!
+//! [`Server`] is what a mail client talks to before it is logged in, [`Client`] logs in to its mail server.
+
+mod client;
+mod command;
+mod server;
+
+pub use client::Client;
+pub use server::Server;
 
 use crate::{Mechanisms, StartTls};
 
