@@ -32,6 +32,7 @@
 pub mod imap;
 pub mod input;
 pub mod pop3;
+pub mod proxy_protocol;
 pub mod sasl;
 pub mod secret;
 pub mod smtp;
