@@ -144,3 +144,148 @@ impl BackEnd for Client {
 fn is_bye(line: &[u8]) -> bool {
     line.starts_with(b"* BYE")
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    /// What the client said, and how it ended.
+    type Ending = (String, Result<Progress, DialogueError>);
+
+    fn client(buffer: usize) -> Client {
+        Client::new(b"a1".to_vec(), b"user".to_vec(), Secret::from(&b"s3cret"[..]), buffer)
+    }
+
+    /// Gives the client the pieces until it is done; what comes later belongs to the caller.
+    fn log_in(mut client: Client, pieces: &[&[u8]]) -> Ending {
+        let mut out = Output::default();
+        let mut ending = Ok(Progress::More);
+        for piece in pieces {
+            match &mut ending {
+                Ok(Progress::More) => ending = client.receive(piece, &mut out),
+                Ok(Progress::Done { to_client }) => to_client.extend_from_slice(piece),
+                Err(_) => break,
+            }
+            assert!(client.answer.len() <= client.limit);
+        }
+        (String::from_utf8(out.bytes).unwrap(), ending)
+    }
+
+    /// The same, whatever the pieces are.
+    fn log_in_split(buffer: usize, input: &str) -> Ending {
+        let input = input.as_bytes();
+        let whole = log_in(client(buffer), &[input]);
+        for at in 1..input.len() {
+            assert_eq!(log_in(client(buffer), &[&input[..at], &input[at..]]), whole, "split at {at}");
+        }
+        assert_eq!(log_in(client(buffer), &input.chunks(1).collect::<Vec<_>>()), whole, "byte by byte");
+        whole
+    }
+
+    fn done(to_client: &str) -> Result<Progress, DialogueError> {
+        Ok(Progress::Done { to_client: to_client.as_bytes().to_vec() })
+    }
+
+    fn refused(reply: &str) -> Result<Progress, DialogueError> {
+        Err(DialogueError::Refused { reply: reply.as_bytes().to_vec() })
+    }
+
+    const LOGIN: &str = "a1 LOGIN {4}\r\n";
+    const USER: &str = "a1 LOGIN {4}\r\nuser {6}\r\n";
+    const ALL: &str = "a1 LOGIN {4}\r\nuser {6}\r\ns3cret\r\n";
+
+    #[test]
+    fn logs_in() {
+        let cases = [
+            ("* OK hi\r\n+ go\r\n+ go\r\na1 OK in\r\n", done("a1 OK in\r\n")),
+            ("* OK\r\n+\r\n+ \r\na1 OK\r\n", done("a1 OK\r\n")),
+            ("* OK hi\n+ go\n+ go\na1 OK in\n", done("a1 OK in\n")),
+            ("* OK hi\r\n+ go\r\n+ go\r\na1 OK in\r\n* 3 EXISTS\r\n* 1", done("a1 OK in\r\n* 3 EXISTS\r\n* 1")),
+            (
+                "* OK hi\r\n+ go\r\n+ go\r\n* CAPABILITY IMAP4rev1\r\n* ID NIL\r\na1 OK in\r\n",
+                done("* CAPABILITY IMAP4rev1\r\n* ID NIL\r\na1 OK in\r\n"),
+            ),
+            ("* OK hi\r\n* CAPABILITY X\r\n+ go\r\n* OK y\r\n+ go\r\na1 OK in\r\n", done("a1 OK in\r\n")),
+        ];
+        for (input, ending) in cases {
+            assert_eq!(log_in_split(100, input), (ALL.to_owned(), ending), "{input:?}");
+        }
+    }
+
+    #[test]
+    fn says_no_more_than_was_asked_for() {
+        let cases = [
+            ("", "", Ok(Progress::More)),
+            ("* OK hi", "", Ok(Progress::More)),
+            ("* OK hi\r\n", LOGIN, Ok(Progress::More)),
+            ("* OK hi\r\n+ go\r\n", USER, Ok(Progress::More)),
+            ("* OK hi\r\n+ go\r\n+ go\r\n* BYE\r\n", ALL, Ok(Progress::More)),
+            ("* PREAUTH hi\r\n", "", Err(DialogueError::Preauth)),
+            ("* BYE go away\r\n", "", refused("* BYE go away\r\n")),
+            ("+OK POP3\r\n", "", refused("+OK POP3\r\n")),
+            ("* OK hi\r\na1 BAD what\r\n", LOGIN, refused("a1 BAD what\r\n")),
+            ("* OK hi\r\n* OK x\r\n* BYE\r\n", LOGIN, refused("* OK x\r\n* BYE\r\n")),
+            ("* OK hi\r\n+ go\r\na1 NO user\r\n+ go\r\n", USER, refused("a1 NO user\r\n")),
+            ("* OK hi\r\n+ go\r\n+ go\r\na1 NO wrong\r\n", ALL, refused("a1 NO wrong\r\n")),
+            ("* OK hi\r\n+ go\r\n+ go\r\n* OK wait\r\na1 NO no\r\n* x", ALL, refused("* OK wait\r\na1 NO no\r\n")),
+            ("* OK hi\r\n+ go\r\n+ go\r\na2 OK in\r\n", ALL, refused("a2 OK in\r\n")),
+            ("* OK hi\r\n+ go\r\n+ go\r\n+ more\r\n", ALL, refused("+ more\r\n")),
+        ];
+        for (input, said, ending) in cases {
+            assert_eq!(log_in_split(100, input), (said.to_owned(), ending), "{input:?}");
+        }
+    }
+
+    #[test]
+    fn an_answer_fits_the_buffer() {
+        let start = |start: &str| Err(DialogueError::TooLong { start: start.as_bytes().to_vec() });
+        let cases = [
+            ("* OK 56789\r\n+\r\n+\r\na1 OK 789\r\n.................", ALL, done("a1 OK 789\r\n.................")),
+            ("* OK 5678901\r\n", "", start("* OK 5678901")),
+            ("* OK 56789012345", "", start("* OK 5678901")),
+            ("* OK\r\n* 34\r\n* 90\r\n+\r\n", LOGIN, start("* 34\r\n* 90\r\n")),
+            ("* OK\r\n+\r\n+\r\n* 3456\r\na1 OK\r\n", ALL, start("* 3456\r\na1 O")),
+        ];
+        for (input, said, ending) in cases {
+            assert_eq!(log_in_split(12, input), (said.to_owned(), ending), "{input:?}");
+        }
+    }
+
+    #[test]
+    fn an_empty_tag_user_and_password() {
+        let client = Client::new(Vec::new(), Vec::new(), Secret::default(), 100);
+        let ending = log_in(client, &[b"* OK\r\n+\r\n+\r\n OK\r\n"]);
+        assert_eq!(ending, (" LOGIN {0}\r\n {0}\r\n\r\n".to_owned(), done(" OK\r\n")));
+    }
+
+    #[test]
+    fn line_ends_and_nul_are_never_sent() {
+        for bad in [&b"\r"[..], b"x\ny", b"x\0"] {
+            let user = Client::new(b"a".to_vec(), bad.to_vec(), Secret::default(), 100);
+            let ending = log_in(user, &[b"* OK\r\n"]);
+            assert_eq!(ending, (String::new(), Err(DialogueError::Unspeakable("user name"))));
+            let password = Client::new(b"a".to_vec(), b"u".to_vec(), Secret::from(bad), 100);
+            let ending = log_in(password, &[b"* OK\r\n"]);
+            assert_eq!(ending, (String::new(), Err(DialogueError::Unspeakable("password"))));
+        }
+    }
+
+    #[test]
+    fn tells_what_it_does() {
+        let mut client = client(100);
+        let mut out = Output::default();
+        assert_eq!(client.action(), "connecting to upstream");
+        for (input, action) in [
+            ("* OK", "reading response from upstream"),
+            (" hi\r\n", "sending LOGIN command to upstream"),
+            ("+ \r\n", "sending user name to upstream"),
+            ("+ \r\n", "sending password to upstream"),
+            ("a1 NO\r\n", "reading response from upstream"),
+        ] {
+            let _ = client.receive(input.as_bytes(), &mut out);
+            assert_eq!(client.action(), action);
+        }
+    }
+}

@@ -5,6 +5,8 @@
 mod client;
 mod command;
 mod server;
+#[cfg(test)]
+mod tests;
 
 pub use client::Client;
 pub use server::Server;
