@@ -1,10 +1,22 @@
 //! Who decides whether a login is good, and where it goes: `auth_http` or `auth_users_file`.
+//!
+//! A [`Backend`] is opened for each server block when Gatepost starts. It answers each [`Request`] with a [`Verdict`],
+//! or with an [`AuthError`]: then the client is told of an internal error, and the log why.
+//!
+//! Nothing here blocks the runtime: passwords are hashed on other threads, a bounded number at a time. The caller sets
+//! the deadline: dropping the future ends the work.
 
+mod http;
+mod pool;
+
+use std::sync::Arc;
 use std::time::Duration;
 
-use gatepost_proto::{Attempt, Protocol, Rejection, Secret};
+use gatepost_proto::{Attempt, Protocol, Rejection, Secret, auth_http};
 
 use crate::addr::Address;
+use crate::config;
+use crate::log::Level;
 
 /// What is known of a client besides what it says.
 #[derive(Debug)]
@@ -53,4 +65,77 @@ pub struct Route {
     pub user: Vec<u8>,
     /// The password at the mail server; none where nobody knows it.
     pub password: Option<Secret>,
+}
+
+/// Why there is no verdict. `Display` is the log's message, in nginx's words where it has any.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthError {
+    /// The authentication server's fault, or the network's.
+    #[error(transparent)]
+    Server(#[from] http::ServerError),
+    /// The client's fault: what it said cannot be put into a request.
+    #[error(transparent)]
+    Client(#[from] auth_http::EncodeError),
+    /// The configuration's fault: a client that does not log in, and no mail server for it.
+    #[error("no \"proxy_pass\" for a client that does not log in")]
+    NoProxyPass,
+    /// More logins than can be checked.
+    #[error("too many logins wait for their password to be checked")]
+    Busy,
+}
+
+impl AuthError {
+    /// The level at which the log gets it.
+    pub fn level(&self) -> Level {
+        match self {
+            AuthError::Client(_) => Level::Info,
+            AuthError::Server(_) | AuthError::NoProxyPass | AuthError::Busy => Level::Error,
+        }
+    }
+}
+
+/// What all backends of the process share: idle connections to authentication servers, and the right to hash passwords.
+#[derive(Debug, Clone, Default)]
+pub struct Shared {
+    pool: Arc<pool::Pool>,
+}
+
+/// Why a backend cannot be opened: one message for each mistake, each of one line.
+#[derive(Debug, PartialEq, Eq)]
+pub struct OpenError {
+    /// The messages, ready for the log at level `emerg`.
+    pub messages: Vec<String>,
+}
+
+/// `auth_http` or `auth_users_file`, in force for one server block.
+#[derive(Debug)]
+pub enum Backend {
+    /// `auth_http`
+    Http(http::Server),
+}
+
+impl Backend {
+    /// Makes the backend of a server block. Reads the users file.
+    ///
+    /// # Errors
+    /// When the users file cannot be read or has mistakes, or when something in the configuration cannot be part of a
+    /// request.
+    pub fn open(config: &config::Auth, shared: &Shared) -> Result<Backend, OpenError> {
+        match config {
+            config::Auth::Http(config) => http::Server::open(config, shared.pool.clone()).map(Backend::Http),
+            config::Auth::UsersFile { path, .. } => {
+                Err(OpenError { messages: vec![format!("\"auth_users_file\" {} cannot be used yet", path.display())] })
+            }
+        }
+    }
+
+    /// Asks whether a client may come in. `Auth-Status: WAIT` is obeyed in here, for as long as the caller has patience.
+    ///
+    /// # Errors
+    /// When there is no verdict. The client is to be told of an internal error.
+    pub async fn authenticate(&self, request: &Request<'_>) -> Result<Verdict, AuthError> {
+        match self {
+            Backend::Http(server) => server.authenticate(request).await,
+        }
+    }
 }

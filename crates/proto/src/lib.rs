@@ -29,6 +29,7 @@
 //! What every machine promises: it holds no more bytes than its budget in any state; a split of the input at any byte
 //! gives the same output; a secret leaves it only towards the one meant to have it.
 
+pub mod auth_http;
 pub mod imap;
 pub mod input;
 pub mod pop3;

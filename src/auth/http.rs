@@ -1,0 +1,278 @@
+//! The client of an authentication server: nginx's `auth_http`.
+//!
+//! Each request goes over a connection kept from an earlier one where the server agreed to that, else over a new one.
+//! A kept connection that turns out to be closed before any byte of the response costs nothing but the attempt: the
+//! request is repeated once, on a new connection. Of several addresses the next is tried when a connection fails.
+//! `auth_http_timeout` bounds all of it.
+//!
+//! nginx's own lines of the request come first and unchanged; the one line added, `Connection: keep-alive`, comes last,
+//! and is left out where `auth_http_header` sets a `Connection` of its own: `auth_http_header Connection close;` is how
+//! to have a new connection for each request.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use gatepost_proto::auth_http::{self, Parser, ProxyProtocol, Reply, Response, ResponseError};
+use gatepost_proto::{Attempt, Dialogue, Method, Protocol, Secret};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+use zeroize::Zeroize;
+
+use super::pool::{Connection, Pool};
+use super::{AuthError, OpenError, Request, Route, Verdict};
+use crate::addr::Address;
+use crate::config::AuthHttp;
+
+/// The least time between two requests for a client that is kept waiting (`Auth-Status: WAIT`).
+const MIN_WAIT: Duration = Duration::from_secs(1);
+
+/// How long the answer on a new connection may take before idle ones are suspected to stand in its way.
+const PATIENCE: Duration = Duration::from_millis(250);
+
+/// What went wrong with an authentication server. `Display` is the log's message.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// `auth_http_timeout`
+    #[error("auth http server {0} timed out (110: Connection timed out)")]
+    TimedOut(Address),
+    /// It cannot be reached.
+    #[error("connect() to {0} failed ({code})", code = os_error(.1))]
+    Connect(Address, io::Error),
+    /// The connection broke.
+    #[error("{2} auth http server {0} failed ({code})", code = os_error(.1))]
+    Broken(Address, io::Error, &'static str),
+    /// It closed the connection before the end of the response's head.
+    #[error("auth http server {0} prematurely closed connection")]
+    Closed(Address),
+    /// What it said makes no sense.
+    #[error("auth http server {0} {1}")]
+    Response(Address, ResponseError),
+}
+
+/// `111: Connection refused`, as nginx writes it.
+fn os_error(error: &io::Error) -> String {
+    let text = error.to_string();
+    match error.raw_os_error() {
+        Some(code) => format!("{code}: {}", text.strip_suffix(&format!(" (os error {code})")).unwrap_or(&text)),
+        None => text,
+    }
+}
+
+/// An authentication server.
+#[derive(Debug)]
+pub struct Server {
+    config: AuthHttp,
+    keep_alive: bool,
+    pool: Arc<Pool>,
+    /// The index of the address that worked last.
+    preferred: AtomicUsize,
+}
+
+impl Server {
+    pub(super) fn open(config: &AuthHttp, pool: Arc<Pool>) -> Result<Server, OpenError> {
+        let own = |(name, _): &(String, String)| name.eq_ignore_ascii_case("Connection");
+        let keep_alive = !config.headers.iter().any(own);
+        let server = Server { config: config.clone(), keep_alive, pool, preferred: AtomicUsize::new(0) };
+        server.check()?;
+        Ok(server)
+    }
+
+    /// Whether what the configuration gives can be part of a request.
+    fn check(&self) -> Result<(), OpenError> {
+        let attempt = Attempt {
+            method: Method::Plain,
+            user: Vec::new(),
+            password: Secret::default(),
+            salt: None,
+            number: 1,
+            dialogue: Dialogue::Pop3,
+        };
+        let client = auth_http::Client { ip: "", host: None, proxy_protocol: None };
+        let request = self.request(Protocol::Pop3, &attempt, client);
+        request.encode().map(drop).map_err(|error| OpenError { messages: vec![error.to_string()] })
+    }
+
+    pub(super) async fn authenticate(&self, request: &Request<'_>) -> Result<Verdict, AuthError> {
+        let head = self.encode(request)?;
+        loop {
+            let (response, address) = self.ask(head.expose()).await?;
+            let reply = response.reply(request.protocol, request.attempt);
+            match reply.map_err(|error| ServerError::Response(address.clone(), error))? {
+                Reply::Accept(route) => return Ok(Verdict::Accept(route.into())),
+                Reply::Reject(rejection, wait) => return Ok(Verdict::Reject { rejection, wait }),
+                Reply::Wait(time) => sleep(time.max(MIN_WAIT)).await,
+            }
+        }
+    }
+
+    fn encode(&self, request: &Request<'_>) -> Result<Secret, AuthError> {
+        let client = request.client;
+        let ip = client.address.host();
+        let ends = client.proxy_protocol.as_ref().map(|(from, to)| (from.host(), from.port(), to.host(), to.port()));
+        let proxy_protocol = ends.as_ref().map(|(from, from_port, to, to_port)| ProxyProtocol {
+            source: (from, *from_port),
+            destination: (to, *to_port),
+        });
+        let client = auth_http::Client { ip: &ip, host: client.host.as_deref(), proxy_protocol };
+        Ok(self.request(request.protocol, request.attempt, client).encode()?)
+    }
+
+    fn request<'a>(
+        &'a self,
+        protocol: Protocol,
+        attempt: &'a Attempt,
+        client: auth_http::Client<'a>,
+    ) -> auth_http::Request<'a> {
+        auth_http::Request {
+            uri: &self.config.uri,
+            host: &self.config.host,
+            protocol,
+            attempt,
+            client,
+            tls: None,
+            headers: &self.config.headers,
+            keep_alive: self.keep_alive,
+        }
+    }
+
+    /// Asks once, within `auth_http_timeout`.
+    async fn ask(&self, head: &[u8]) -> Result<(Response, &Address), ServerError> {
+        let deadline = Instant::now() + self.config.timeout;
+        let late = |_| ServerError::TimedOut(self.preferred().clone());
+        timeout_at(deadline, self.exchange(head, deadline)).await.map_err(late)?
+    }
+
+    async fn exchange(&self, head: &[u8], deadline: Instant) -> Result<(Response, &Address), ServerError> {
+        let address = self.preferred();
+        if let Some(connection) = self.pool.take(address) {
+            match self.talk(connection, head, address).await {
+                Err(Failure { stale: true, .. }) => {}
+                outcome => return outcome.map(|response| (response, address)).map_err(|failure| failure.error),
+            }
+        }
+        let (connection, address) = self.connect(deadline).await?;
+        let mut talk = std::pin::pin!(self.talk(connection, head, address));
+        let outcome = match timeout(PATIENCE, &mut talk).await {
+            Ok(outcome) => outcome,
+            Err(_) => {
+                let _waiting = self.pool.make_way(address);
+                talk.await
+            }
+        };
+        outcome.map(|response| (response, address)).map_err(|failure| failure.error)
+    }
+
+    /// Connects to the first address that answers, beginning with the one that did last. Each gets its share of the time
+    /// that is left.
+    async fn connect(&self, deadline: Instant) -> Result<(Connection, &Address), ServerError> {
+        let count = self.config.addresses.len();
+        let first = self.preferred.load(Ordering::Relaxed);
+        let mut failure = ServerError::TimedOut(self.preferred().clone());
+        for tried in 0..count {
+            let index = (first + tried) % count;
+            let address = &self.config.addresses[index];
+            let share = deadline.saturating_duration_since(Instant::now()) / (count - tried) as u32;
+            match timeout(share, Connection::open(address)).await {
+                Ok(Ok(connection)) => {
+                    self.preferred.store(index, Ordering::Relaxed);
+                    return Ok((connection, address));
+                }
+                Ok(Err(error)) => failure = ServerError::Connect(address.clone(), error),
+                Err(_) => failure = ServerError::TimedOut(address.clone()),
+            }
+        }
+        Err(failure)
+    }
+
+    fn preferred(&self) -> &Address {
+        &self.config.addresses[self.preferred.load(Ordering::Relaxed)]
+    }
+
+    /// Sends a request, reads the head of the response, and keeps the connection if the server agrees.
+    async fn talk(&self, connection: Connection, head: &[u8], address: &Address) -> Result<Response, Failure> {
+        let broken = |error, stale, doing| Failure::new(ServerError::Broken(address.clone(), error, doing), stale);
+        connection.write_all(head).await.map_err(|error| broken(error, true, "send() to"))?;
+        let mut parser = Parser::new();
+        let mut stale = true;
+        loop {
+            connection.readable().await.map_err(|error| broken(error, stale, "recv() from"))?;
+            match receive(&connection, &mut parser) {
+                Ok(Received::Nothing) => {}
+                Ok(Received::Some) => stale = false,
+                Ok(Received::End) => return Err(Failure::new(ServerError::Closed(address.clone()), stale)),
+                Ok(Received::Head(response, rest)) => {
+                    self.keep(connection, address, &response, rest);
+                    return Ok(*response);
+                }
+                Ok(Received::Nonsense(error)) => {
+                    return Err(Failure::new(ServerError::Response(address.clone(), error), false));
+                }
+                Err(error) => return Err(broken(error, stale, "recv() from")),
+            }
+        }
+    }
+
+    fn keep(&self, connection: Connection, address: &Address, response: &Response, rest: usize) {
+        let body = response.keep_alive().and_then(|body| body.checked_sub(rest as u64));
+        if let Some(body) = body.filter(|body| self.keep_alive && *body <= MAX_BODY) {
+            self.pool.put(address, connection, body);
+        }
+    }
+}
+
+/// The longest body that is skipped for the sake of a connection, bytes.
+const MAX_BODY: u64 = 64 * 1024;
+
+/// Why an exchange failed.
+struct Failure {
+    error: ServerError,
+    /// Not a byte of the response came: on a kept connection the server had gone before the request.
+    stale: bool,
+}
+
+impl Failure {
+    fn new(error: ServerError, stale: bool) -> Failure {
+        Failure { error, stale }
+    }
+}
+
+/// What one read brought.
+enum Received {
+    Nothing,
+    Some,
+    End,
+    Head(Box<Response>, usize),
+    Nonsense(ResponseError),
+}
+
+/// Reads once. The buffer is on the stack, not in the future that waits, and is wiped: a password may pass through it.
+fn receive(connection: &Connection, parser: &mut Parser) -> io::Result<Received> {
+    let mut buffer = [0; 2048];
+    let count = match connection.try_read(&mut buffer) {
+        Ok(0) => return Ok(Received::End),
+        Ok(count) => count,
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Received::Nothing),
+        Err(error) => return Err(error),
+    };
+    let received = match parser.receive(&buffer[..count]) {
+        Ok(Some((response, rest))) => Received::Head(Box::new(response), rest),
+        Ok(None) => Received::Some,
+        Err(error) => Received::Nonsense(error),
+    };
+    buffer[..count].zeroize();
+    Ok(received)
+}
+
+impl From<auth_http::Route> for Route {
+    fn from(route: auth_http::Route) -> Route {
+        let address = match route.server {
+            auth_http::Server::Ip(address) => Address::Ip(address),
+            auth_http::Server::Unix(path) => Address::Unix(path.into()),
+        };
+        Route { address, name: route.name, user: route.user, password: route.password }
+    }
+}
+
+#[cfg(test)]
+mod tests;

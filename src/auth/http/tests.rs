@@ -1,0 +1,321 @@
+//! The client against servers in the same process that follow a script.
+#![allow(clippy::unwrap_used)]
+
+use std::io::{self, ErrorKind};
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpSocket, UnixListener};
+use tokio::task::JoinHandle;
+
+use super::*;
+use crate::auth::Client;
+
+const ACCEPT: &str = "HTTP/1.1 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\nAuth-Status: OK\r\n\
+                      Auth-Server: 127.0.0.1\r\nAuth-Port: 143\r\n\r\nok";
+
+fn config(addresses: Vec<Address>) -> AuthHttp {
+    AuthHttp {
+        name: addresses[0].to_string(),
+        addresses,
+        host: "localhost".into(),
+        uri: "/auth".into(),
+        headers: Vec::new(),
+        timeout: Duration::from_secs(5),
+        pass_client_cert: false,
+    }
+}
+
+fn server(config: &AuthHttp) -> Server {
+    Server::open(config, Arc::default()).unwrap()
+}
+
+async fn listen() -> (TcpListener, Address) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = Address::Ip(listener.local_addr().unwrap());
+    (listener, address)
+}
+
+fn attempt() -> Attempt {
+    Attempt {
+        method: Method::Plain,
+        user: b"user".to_vec(),
+        password: Secret::from(&b"pass"[..]),
+        salt: None,
+        number: 1,
+        dialogue: Dialogue::Pop3,
+    }
+}
+
+async fn login(server: &Server) -> Result<Verdict, AuthError> {
+    let client = Client { address: Address::Ip("192.0.2.7:1".parse().unwrap()), host: None, proxy_protocol: None };
+    server.authenticate(&Request { protocol: Protocol::Pop3, attempt: &attempt(), client: &client }).await
+}
+
+async fn accepted(server: &Server) -> Route {
+    match login(server).await.unwrap() {
+        Verdict::Accept(route) => route,
+        verdict => panic!("{verdict:?}"),
+    }
+}
+
+/// One request, up to its blank line; an empty string at the end of the connection.
+async fn request(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    while !bytes.ends_with(b"\r\n\r\n") {
+        match stream.read_u8().await {
+            Ok(byte) => bytes.push(byte),
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof && bytes.is_empty() => break,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(String::from_utf8(bytes).unwrap())
+}
+
+async fn answer(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), response: &str) -> String {
+    let request = request(stream).await.unwrap();
+    stream.write_all(response.as_bytes()).await.unwrap();
+    request
+}
+
+/// Answers the requests of one connection after the other, each with the responses of its list, then closes it.
+fn serve(listener: TcpListener, script: Vec<Vec<&'static str>>) -> JoinHandle<TcpListener> {
+    tokio::spawn(async move {
+        for responses in script {
+            let mut stream = listener.accept().await.unwrap().0;
+            for response in responses {
+                answer(&mut stream, response).await;
+            }
+        }
+        listener
+    })
+}
+
+#[tokio::test]
+async fn one_login() {
+    let (listener, address) = listen().await;
+    let stub = tokio::spawn(async move { answer(&mut listener.accept().await.unwrap().0, ACCEPT).await });
+    let route = accepted(&server(&config(vec![address]))).await;
+    assert_eq!((route.address.to_string(), &*route.name), ("127.0.0.1:143".into(), "127.0.0.1:143"));
+    assert_eq!((&route.user[..], route.password), (&b"user"[..], Some(Secret::from(&b"pass"[..]))));
+    assert_eq!(
+        stub.await.unwrap(),
+        "GET /auth HTTP/1.0\r\nHost: localhost\r\nAuth-Method: plain\r\nAuth-User: user\r\nAuth-Pass: pass\r\n\
+         Auth-Protocol: pop3\r\nAuth-Login-Attempt: 1\r\nClient-IP: 192.0.2.7\r\nConnection: keep-alive\r\n\r\n"
+    );
+}
+
+#[tokio::test]
+async fn a_connection_is_used_again() {
+    let (listener, address) = listen().await;
+    let stub = serve(listener, vec![vec![ACCEPT; 5]]);
+    let server = server(&config(vec![address]));
+    for _ in 0..5 {
+        accepted(&server).await;
+    }
+    stub.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_connection_is_not_used_again_unless_both_agree() {
+    let close = "Auth-Server: 127.0.0.1\r\nAuth-Port: 143\r\n\r\n";
+    let (listener, address) = listen().await;
+    let stub = serve(listener, vec![vec![close], vec![close]]);
+    let wanted = server(&config(vec![address.clone()]));
+    accepted(&wanted).await;
+    accepted(&wanted).await;
+    let stub = serve(stub.await.unwrap(), vec![vec![ACCEPT], vec![ACCEPT]]);
+    let mut config = config(vec![address]);
+    config.headers = vec![("connection".into(), "close".into())];
+    let unwanted = server(&config);
+    accepted(&unwanted).await;
+    accepted(&unwanted).await;
+    stub.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_kept_connection_that_was_closed_is_replaced() {
+    let (listener, address) = listen().await;
+    let server = server(&config(vec![address]));
+    let stub = serve(listener, vec![vec![ACCEPT]]);
+    accepted(&server).await;
+    let listener = stub.await.unwrap();
+    let stub = serve(listener, vec![vec![ACCEPT]]);
+    accepted(&server).await;
+    stub.await.unwrap();
+}
+
+/// Closed when the request is there already: nothing but the retry can help.
+#[tokio::test]
+async fn a_request_lost_on_a_kept_connection_is_repeated_once() {
+    let (listener, address) = listen().await;
+    let server = server(&config(vec![address]));
+    let stub = tokio::spawn(async move {
+        let mut first = listener.accept().await.unwrap().0;
+        answer(&mut first, ACCEPT).await;
+        request(&mut first).await.unwrap();
+        drop(first);
+        let mut second = listener.accept().await.unwrap().0;
+        request(&mut second).await.unwrap()
+    });
+    accepted(&server).await;
+    let error = login(&server).await.unwrap_err().to_string();
+    assert!(error.ends_with(" prematurely closed connection"), "{error}");
+    assert!(stub.await.unwrap().starts_with("GET /auth"));
+}
+
+#[tokio::test]
+async fn a_kept_connection_that_speaks_unasked_is_not_used() {
+    let (listener, address) = listen().await;
+    let server = server(&config(vec![address]));
+    let stub = tokio::spawn(async move {
+        let mut first = listener.accept().await.unwrap().0;
+        answer(&mut first, &format!("{ACCEPT}HTTP/1.1 200 OK\r\nAuth-Status: injected\r\n\r\n")).await;
+        let mut second = listener.accept().await.unwrap().0;
+        answer(&mut second, ACCEPT).await;
+        drop(first);
+    });
+    accepted(&server).await;
+    accepted(&server).await;
+    stub.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_response_in_single_bytes() {
+    let (listener, address) = listen().await;
+    let stub = tokio::spawn(async move {
+        let mut stream = listener.accept().await.unwrap().0;
+        stream.set_nodelay(true).unwrap();
+        request(&mut stream).await.unwrap();
+        for byte in ACCEPT.bytes() {
+            stream.write_u8(byte).await.unwrap();
+            tokio::task::yield_now().await;
+        }
+    });
+    let server = server(&config(vec![address]));
+    accepted(&server).await;
+    stub.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_unix_socket() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("auth");
+    let listener = UnixListener::bind(&path).unwrap();
+    let stub = tokio::spawn(async move {
+        let mut stream = listener.accept().await.unwrap().0;
+        answer(&mut stream, ACCEPT).await;
+        answer(&mut stream, ACCEPT).await;
+    });
+    let server = server(&config(vec![Address::Unix(path)]));
+    accepted(&server).await;
+    accepted(&server).await;
+    stub.await.unwrap();
+}
+
+#[tokio::test]
+async fn the_next_address_is_tried() {
+    // Bound, so that nobody else gets the port, but not listening.
+    let bound = TcpSocket::new_v4().unwrap();
+    bound.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let dead = Address::Ip(bound.local_addr().unwrap());
+    let (listener, alive) = listen().await;
+    let stub = serve(listener, vec![vec!["X: y\r\n\r\n"], vec![ACCEPT]]);
+    let server = server(&config(vec![dead.clone(), alive.clone()]));
+    let error = login(&server).await.unwrap_err().to_string();
+    assert_eq!(error, format!("auth http server {alive} did not send server or port"));
+    assert_eq!(server.preferred(), &alive);
+    accepted(&server).await;
+    drop(stub.await.unwrap());
+    let error = login(&server).await.unwrap_err();
+    assert_eq!(error.to_string(), format!("connect() to {dead} failed (111: Connection refused)"));
+    assert_eq!(error.level(), crate::log::Level::Error);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_server() {
+    let (listener, address) = listen().await;
+    let server = server(&config(vec![address.clone()]));
+    let begin = Instant::now();
+    let error = login(&server).await.unwrap_err().to_string();
+    assert_eq!(error, format!("auth http server {address} timed out (110: Connection timed out)"));
+    assert_eq!(begin.elapsed().as_secs(), 5);
+    drop(listener);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_drips() {
+    let (listener, address) = listen().await;
+    let stub = tokio::spawn(async move {
+        let mut stream = listener.accept().await.unwrap().0;
+        request(&mut stream).await.unwrap();
+        while stream.write_all(b"X").await.is_ok() {
+            sleep(Duration::from_secs(1)).await;
+        }
+    });
+    let begin = Instant::now();
+    let error = login(&server(&config(vec![address]))).await.unwrap_err().to_string();
+    assert!(error.contains("timed out"), "{error}");
+    assert_eq!(begin.elapsed().as_secs(), 5);
+    stub.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn waiting_takes_at_least_a_second() {
+    let (listener, address) = listen().await;
+    let stub = serve(
+        listener,
+        vec![
+            vec!["Auth-Status: WAIT\r\n\r\n"],
+            vec!["Auth-Status: WAIT\r\nAuth-Wait: 4\r\n\r\n"],
+            vec!["Auth-Status: Locked\r\nAuth-Wait: 3\r\nAuth-Error-Code: 454 4.7.0\r\n\r\n"],
+        ],
+    );
+    let begin = Instant::now();
+    let verdict = login(&server(&config(vec![address]))).await.unwrap();
+    let Verdict::Reject { rejection, wait } = verdict else { panic!("{verdict:?}") };
+    assert_eq!((&rejection.text[..], rejection.code.as_deref()), (&b"Locked"[..], Some(&b"454 4.7.0"[..])));
+    assert_eq!((wait.as_secs(), begin.elapsed().as_secs()), (3, 5));
+    stub.await.unwrap();
+}
+
+#[tokio::test]
+async fn what_makes_no_sense_is_an_error() {
+    let (listener, address) = listen().await;
+    let stub = serve(listener, vec![vec!["Auth-Server: mail.example\r\nAuth-Port: 1\r\n\r\n"], vec!["\0"], vec!["X"]]);
+    let server = server(&config(vec![address]));
+    for expected in [
+        "sent invalid server address:\"mail.example\"",
+        "sent invalid header in response",
+        "prematurely closed connection",
+    ] {
+        let error = login(&server).await.unwrap_err().to_string();
+        assert!(error.ends_with(expected), "{error}");
+    }
+    stub.await.unwrap();
+}
+
+/// A server that serves one connection at a time: the second client waits until the first, idle connection is closed.
+#[tokio::test]
+async fn idle_connections_do_not_stand_in_the_way() {
+    let (listener, address) = listen().await;
+    let stub = tokio::spawn(async move {
+        for _ in 0..2 {
+            let mut stream = listener.accept().await.unwrap().0;
+            while !request(&mut stream).await.unwrap().is_empty() {
+                stream.write_all(ACCEPT.as_bytes()).await.unwrap();
+            }
+        }
+    });
+    let server = server(&config(vec![address]));
+    tokio::join!(accepted(&server), accepted(&server));
+    drop(server);
+    stub.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_header_of_two_lines_is_refused_at_start() {
+    let mut config = config(vec![Address::Unix("/x".into())]);
+    config.headers = vec![("X-Key".into(), "a\r\nAuth-User: root".into())];
+    let error = Server::open(&config, Arc::default()).unwrap_err();
+    assert_eq!(error.messages, ["control character in \"X-Key\" for auth http server"]);
+}

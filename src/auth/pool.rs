@@ -1,0 +1,318 @@
+//! Connections to authentication servers that wait for another request.
+//!
+//! A connection is used again only by the thread that opened it, since its socket is registered there. At most
+//! [`MAX_IDLE`] wait for each server and thread, none longer than [`MAX_IDLE_TIME`].
+//!
+//! An idle connection must not stand in the way: an authentication server may well be a script that serves one
+//! connection at a time, and looks at the next when the first is closed. So while an answer on a new connection takes
+//! long, no connection to that server is kept ([`Pool::make_way`]).
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread::{self, ThreadId};
+use std::time::Duration;
+
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::Instant;
+
+use crate::addr::Address;
+
+/// Idle connections for each server and thread.
+const MAX_IDLE: usize = 16;
+
+/// How long a connection may be idle.
+const MAX_IDLE_TIME: Duration = Duration::from_secs(60);
+
+/// A connection to an authentication server.
+#[derive(Debug)]
+pub(super) enum Connection {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+impl Connection {
+    pub(super) async fn open(address: &Address) -> io::Result<Connection> {
+        match address {
+            Address::Ip(address) => {
+                let stream = TcpStream::connect(address).await?;
+                stream.set_nodelay(true)?;
+                Ok(Connection::Tcp(stream))
+            }
+            Address::Unix(path) => UnixStream::connect(path).await.map(Connection::Unix),
+        }
+    }
+
+    pub(super) async fn write_all(&self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            match self.try_write(bytes) {
+                Ok(count) => bytes = &bytes[count..],
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.writable().await?,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) async fn readable(&self) -> io::Result<()> {
+        match self {
+            Connection::Tcp(stream) => stream.readable().await,
+            Connection::Unix(stream) => stream.readable().await,
+        }
+    }
+
+    pub(super) fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Connection::Tcp(stream) => stream.try_read(buffer),
+            Connection::Unix(stream) => stream.try_read(buffer),
+        }
+    }
+
+    async fn writable(&self) -> io::Result<()> {
+        match self {
+            Connection::Tcp(stream) => stream.writable().await,
+            Connection::Unix(stream) => stream.writable().await,
+        }
+    }
+
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Connection::Tcp(stream) => stream.try_write(bytes),
+            Connection::Unix(stream) => stream.try_write(bytes),
+        }
+    }
+}
+
+/// The idle connections of all threads to all servers.
+#[derive(Debug, Default)]
+pub(super) struct Pool {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    sites: HashMap<Address, Site>,
+    /// Whether a task looks after the connections that have been idle too long.
+    reaped: bool,
+}
+
+/// One server.
+#[derive(Debug, Default)]
+struct Site {
+    idle: Vec<Idle>,
+    /// How many new connections wait long for their answer.
+    waiting: usize,
+}
+
+#[derive(Debug)]
+struct Idle {
+    connection: Connection,
+    /// What is still to come of the last response's body.
+    body: u64,
+    thread: ThreadId,
+    since: Instant,
+}
+
+impl Pool {
+    /// A connection that waits on this thread, the one that was used last. It may have been closed by now.
+    pub(super) fn take(&self, address: &Address) -> Option<Connection> {
+        let thread = thread::current().id();
+        let mut state = self.state();
+        let idle = &mut state.sites.get_mut(address)?.idle;
+        while let Some(index) = idle.iter().rposition(|idle| idle.thread == thread) {
+            if let Some(connection) = idle.remove(index).connection() {
+                return Some(connection);
+            }
+        }
+        None
+    }
+
+    /// Keeps a connection whose last response has `body` bytes to come.
+    pub(super) fn put(self: &Arc<Pool>, address: &Address, connection: Connection, body: u64) {
+        let thread = thread::current().id();
+        let mut state = self.state();
+        let site = state.sites.entry(address.clone()).or_default();
+        if site.waiting > 0 || site.idle.iter().filter(|idle| idle.thread == thread).count() >= MAX_IDLE {
+            return;
+        }
+        site.idle.push(Idle { connection, body, thread, since: Instant::now() });
+        if !std::mem::replace(&mut state.reaped, true) {
+            tokio::spawn(reap(Arc::downgrade(self)));
+        }
+    }
+
+    /// Closes all idle connections to a server, and keeps none until the guard is dropped.
+    pub(super) fn make_way<'a>(&'a self, address: &'a Address) -> Waiting<'a> {
+        let mut state = self.state();
+        let site = state.sites.entry(address.clone()).or_default();
+        site.waiting += 1;
+        site.idle.clear();
+        Waiting { pool: self, address }
+    }
+
+    /// Closes what has been idle too long. Says when to come again, if anything is left.
+    fn prune(&self) -> Option<Instant> {
+        let now = Instant::now();
+        let mut state = self.state();
+        for site in state.sites.values_mut() {
+            site.idle.retain(|idle| idle.since + MAX_IDLE_TIME > now);
+        }
+        state.sites.retain(|_, site| site.waiting > 0 || !site.idle.is_empty());
+        let oldest = state.sites.values().flat_map(|site| &site.idle).map(|idle| idle.since).min();
+        state.reaped = oldest.is_some();
+        oldest.map(|since| since + MAX_IDLE_TIME)
+    }
+
+    /// Nothing can panic halfway through a change, so a poisoned lock is as good as any.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Closes idle connections in time, and ends when there are none.
+async fn reap(pool: Weak<Pool>) {
+    let mut next = Instant::now() + MAX_IDLE_TIME;
+    loop {
+        tokio::time::sleep_until(next).await;
+        match pool.upgrade().and_then(|pool| pool.prune()) {
+            Some(instant) => next = instant,
+            None => return,
+        }
+    }
+}
+
+impl Idle {
+    /// The connection, if it is open, idle and between two responses.
+    fn connection(mut self) -> Option<Connection> {
+        let mut buffer = [0; 4096];
+        loop {
+            match self.connection.try_read(&mut buffer) {
+                Ok(count @ 1..) => self.body = self.body.checked_sub(count as u64)?,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Ok(0) | Err(_) => return None,
+            }
+        }
+        (self.body == 0).then_some(self.connection)
+    }
+}
+
+/// Somebody waits long for the answer on a new connection.
+pub(super) struct Waiting<'a> {
+    pool: &'a Pool,
+    address: &'a Address,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if let Some(site) = self.pool.state().sites.get_mut(self.address) {
+            site.waiting -= 1;
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    struct Fixture {
+        pool: Arc<Pool>,
+        listener: TcpListener,
+        address: Address,
+    }
+
+    impl Fixture {
+        async fn new() -> Fixture {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = Address::Ip(listener.local_addr().unwrap());
+            Fixture { pool: Arc::default(), listener, address }
+        }
+
+        async fn connect(&self) -> (Connection, TcpStream) {
+            let connection = Connection::open(&self.address).await.unwrap();
+            (connection, self.listener.accept().await.unwrap().0)
+        }
+
+        fn count(&self) -> usize {
+            self.pool.state().sites.values().map(|site| site.idle.len()).sum()
+        }
+    }
+
+    #[tokio::test]
+    async fn the_rest_of_a_body_is_skipped() {
+        let fixture = Fixture::new().await;
+        for (sent, body, usable) in [("ok", 2, true), ("o", 2, false), ("ok!", 2, false), ("o", 0, false)] {
+            let (connection, mut peer) = fixture.connect().await;
+            peer.write_all(sent.as_bytes()).await.unwrap();
+            connection.readable().await.unwrap();
+            fixture.pool.put(&fixture.address, connection, body);
+            assert_eq!(fixture.pool.take(&fixture.address).is_some(), usable, "{sent} {body}");
+        }
+    }
+
+    #[tokio::test]
+    async fn closed_connections_are_not_given_out() {
+        let fixture = Fixture::new().await;
+        let (connection, peer) = fixture.connect().await;
+        drop(peer);
+        connection.readable().await.unwrap();
+        fixture.pool.put(&fixture.address, connection, 0);
+        assert!(fixture.pool.take(&fixture.address).is_none());
+    }
+
+    #[tokio::test]
+    async fn other_threads_have_their_own() {
+        let fixture = Fixture::new().await;
+        let (connection, _peer) = fixture.connect().await;
+        fixture.pool.put(&fixture.address, connection, 0);
+        let taken = thread::scope(|scope| scope.spawn(|| fixture.pool.take(&fixture.address).is_some()).join());
+        assert!(!taken.unwrap());
+        assert!(fixture.pool.take(&fixture.address).is_some());
+    }
+
+    #[tokio::test]
+    async fn no_more_than_a_few_are_kept() {
+        let fixture = Fixture::new().await;
+        let mut peers = Vec::new();
+        for _ in 0..MAX_IDLE + 3 {
+            let (connection, peer) = fixture.connect().await;
+            fixture.pool.put(&fixture.address, connection, 0);
+            peers.push(peer);
+        }
+        assert_eq!(fixture.count(), MAX_IDLE);
+    }
+
+    #[tokio::test]
+    async fn none_is_kept_while_somebody_waits() {
+        let fixture = Fixture::new().await;
+        let (connection, _first) = fixture.connect().await;
+        fixture.pool.put(&fixture.address, connection, 0);
+        let waiting = fixture.pool.make_way(&fixture.address);
+        assert_eq!(fixture.count(), 0);
+        let (connection, _second) = fixture.connect().await;
+        fixture.pool.put(&fixture.address, connection, 0);
+        assert_eq!(fixture.count(), 0);
+        drop(waiting);
+        let (connection, _third) = fixture.connect().await;
+        fixture.pool.put(&fixture.address, connection, 0);
+        assert_eq!(fixture.count(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn idle_connections_are_closed_in_time() {
+        let fixture = Fixture::new().await;
+        for _ in 0..2 {
+            let (connection, _peer) = fixture.connect().await;
+            fixture.pool.put(&fixture.address, connection, 0);
+            tokio::time::sleep(MAX_IDLE_TIME / 2).await;
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(fixture.count(), 1);
+        tokio::time::sleep(MAX_IDLE_TIME / 2).await;
+        assert_eq!(fixture.count(), 0);
+        assert!(!fixture.pool.state().reaped);
+    }
+}
