@@ -1,0 +1,16 @@
+//! Real mail servers behind the proxy, and real clients in front of it.
+//!
+//! See `README.md` in this directory.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod addresses;
+mod auth;
+mod curl;
+mod large;
+mod messages;
+mod process;
+mod proxy;
+mod python;
+mod readers;
+mod site;
+mod swaks;
