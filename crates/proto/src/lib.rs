@@ -32,11 +32,15 @@
 pub mod auth_http;
 pub mod imap;
 pub mod input;
+mod line;
 pub mod pop3;
 pub mod proxy_protocol;
+mod reply;
 pub mod sasl;
 pub mod secret;
 pub mod smtp;
+#[cfg(test)]
+mod testing;
 
 use std::fmt;
 

@@ -173,6 +173,17 @@ fn refused(why: String) -> Turn {
     Turn::Refused(Some(Note(why)))
 }
 
+/// The names of the enabled mechanisms, in the order in which nginx lists them.
+pub(crate) fn names(enabled: Mechanisms) -> impl Iterator<Item = &'static str> {
+    let listed = [
+        ("PLAIN", enabled.plain),
+        ("LOGIN", enabled.login),
+        ("CRAM-MD5", enabled.cram_md5),
+        ("EXTERNAL", enabled.external),
+    ];
+    listed.into_iter().filter(|(_, is_enabled)| *is_enabled).map(|(name, _)| name)
+}
+
 /// Whether bytes can stand in a command line of a mail server.
 pub(crate) fn is_speakable(bytes: &[u8]) -> bool {
     !bytes.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0))

@@ -1,6 +1,13 @@
 //! POP3: RFC 1939, RFC 2449, RFC 5034.
 
+mod client;
+mod command;
+mod server;
+
 use crate::{Mechanisms, StartTls};
+
+pub use client::Client;
+pub use server::Server;
 
 /// What a POP3 front end is told by the configuration.
 #[derive(Debug, Clone)]

@@ -1,0 +1,458 @@
+//! The POP3 server that a client talks to before it is logged in, byte for byte as nginx 1.31 answers.
+//!
+//! Guarantees: at most [`BUDGET`] bytes are held; what follows STLS in the same breath is dropped; a refused command
+//! forgets the user; each attempt has its own credentials only.
+//!
+//! Known gap, and nginx's: PLAIN, LOGIN, USER and PASS work whatever `pop3_auth` says.
+
+use std::mem;
+use std::sync::Arc;
+
+use super::Options;
+use super::command::{self, Command, Verb};
+use crate::line::{self, Framed};
+use crate::sasl::{self, Credentials, Exchange, Turn};
+use crate::{Attempt, Dialogue, FrontEnd, Input, Mechanisms, Method, Note, Output, Rejection, Secret, StartTls, Step};
+
+/// The longest command, bytes. nginx has 128, where no OAuth token and hardly a CRAM-MD5 response fit.
+const BUDGET: usize = 4096;
+
+const OK: &str = "+OK\r\n";
+const INVALID: &str = "-ERR invalid command\r\n";
+
+/// A [`FrontEnd`] for POP3.
+pub struct Server {
+    options: Arc<Options>,
+    salt: String,
+    input: Input,
+    state: State,
+    secure: bool,
+    errors: u32,
+    attempts: u32,
+    user: Vec<u8>,
+}
+
+#[derive(Default)]
+enum State {
+    #[default]
+    Start,
+    /// USER was said.
+    User(Vec<u8>),
+    /// AUTH is under way.
+    Exchange(Exchange),
+    Closed,
+}
+
+/// What the server makes of a line. The state is set beforehand, except that a refusal goes back to the start.
+enum Answer {
+    Say(String),
+    Refuse(Option<Note>),
+    Attempt(Credentials),
+    StartTls,
+    Quit,
+}
+
+impl Server {
+    /// A session that has not begun. `salt` is the challenge of APOP and CRAM-MD5, `<random.time@server_name>`.
+    pub fn new(options: Arc<Options>, salt: String) -> Server {
+        Server {
+            options,
+            salt,
+            input: Input::new(BUDGET),
+            state: State::Start,
+            secure: false,
+            errors: 0,
+            attempts: 0,
+            user: Vec::new(),
+        }
+    }
+
+    /// Handles one line, and returns what the caller has to do, if anything.
+    fn line(&mut self, line: &[u8], out: &mut Output) -> Option<Step> {
+        let answer = match mem::take(&mut self.state) {
+            State::Start => command::parse(line).map(|command| self.start(&command)),
+            State::User(user) => command::parse(line).map(|command| self.user_given(user, &command)),
+            State::Exchange(exchange) => {
+                line::response(line, command::MAX_ARGUMENTS).map(|response| self.turn(exchange.next(response)))
+            }
+            State::Closed => return Some(Step::Close),
+        };
+        match answer {
+            Some(answer) => self.answer(answer, out),
+            None => {
+                self.invalid_line(out);
+                None
+            }
+        }
+    }
+
+    fn start(&mut self, command: &Command<'_>) -> Answer {
+        let locked = self.options.starttls == StartTls::Only && !self.secure;
+        match (command.verb, command.arguments.as_slice()) {
+            (Verb::Quit, _) => Answer::Quit,
+            (Verb::Noop, _) => Answer::Say(OK.to_owned()),
+            (Verb::Capa, _) => Answer::Say(self.capabilities(true)),
+            (Verb::Stls, _) if self.options.starttls != StartTls::Off && !self.secure => Answer::StartTls,
+            (Verb::User, [user]) if !locked => {
+                self.user = user.to_vec();
+                self.state = State::User(user.to_vec());
+                Answer::Say(OK.to_owned())
+            }
+            (Verb::Apop, [user, digest]) if !locked && self.options.auth.apop => attempt(Method::Apop, user, digest),
+            (Verb::Auth, []) if !locked => Answer::Say(self.mechanisms()),
+            (Verb::Auth, arguments) if !locked => {
+                let turn = sasl::start(arguments, self.options.auth, &self.salt);
+                self.turn(turn)
+            }
+            _ => Answer::Refuse(None),
+        }
+    }
+
+    fn user_given(&mut self, user: Vec<u8>, command: &Command<'_>) -> Answer {
+        let answer = match (command.verb, command.arguments.as_slice()) {
+            (Verb::Pass, [password]) => return attempt(Method::Plain, &user, password),
+            (Verb::Quit, _) => return Answer::Quit,
+            (Verb::Noop, _) => Answer::Say(OK.to_owned()),
+            (Verb::Capa, _) => Answer::Say(self.capabilities(false)),
+            _ => return Answer::Refuse(None),
+        };
+        self.state = State::User(user);
+        answer
+    }
+
+    fn turn(&mut self, turn: Turn) -> Answer {
+        match turn {
+            Turn::Challenge { text, exchange } => {
+                if let Some(user) = exchange.user() {
+                    self.user = user.to_vec();
+                }
+                self.state = State::Exchange(exchange);
+                Answer::Say(format!("+ {text}\r\n"))
+            }
+            Turn::Finished(credentials) => Answer::Attempt(credentials),
+            Turn::Refused(note) => Answer::Refuse(note),
+        }
+    }
+
+    fn answer(&mut self, answer: Answer, out: &mut Output) -> Option<Step> {
+        match answer {
+            Answer::Say(text) => {
+                out.bytes.extend_from_slice(text.as_bytes());
+                None
+            }
+            Answer::Refuse(note) => {
+                out.notes.extend(note);
+                out.bytes.extend_from_slice(INVALID.as_bytes());
+                None
+            }
+            Answer::Attempt(credentials) => Some(Step::Authenticate(Box::new(self.attempt(credentials)))),
+            Answer::StartTls => {
+                self.input.clear();
+                out.bytes.extend_from_slice(OK.as_bytes());
+                Some(Step::StartTls)
+            }
+            Answer::Quit => {
+                self.state = State::Closed;
+                out.bytes.extend_from_slice(OK.as_bytes());
+                Some(Step::Close)
+            }
+        }
+    }
+
+    fn attempt(&mut self, Credentials { method, user, password }: Credentials) -> Attempt {
+        self.attempts += 1;
+        self.user.clone_from(&user);
+        let salt = matches!(method, Method::Apop | Method::CramMd5).then(|| self.salt.clone());
+        Attempt { method, user, password, salt, number: self.attempts, dialogue: Dialogue::Pop3 }
+    }
+
+    /// Counts what the parser refused.
+    fn invalid_line(&mut self, out: &mut Output) {
+        self.errors += 1;
+        out.bytes.extend_from_slice(INVALID.as_bytes());
+        if self.errors >= self.options.max_errors {
+            out.notes.push(Note("client sent too many invalid commands".to_owned()));
+            self.state = State::Closed;
+        }
+    }
+
+    /// The answer to CAPA, which tells of STLS only where it is `allowed`.
+    fn capabilities(&self, allowed: bool) -> String {
+        let stls = if allowed && !self.secure { self.options.starttls } else { StartTls::Off };
+        let mut text = String::from("+OK Capability list follows\r\n");
+        for capability in &self.options.capabilities {
+            if stls != StartTls::Only || !capability.eq_ignore_ascii_case("USER") {
+                text.extend([capability, "\r\n"]);
+            }
+        }
+        if stls != StartTls::Only {
+            text.push_str("SASL");
+            text.extend(self.sasl_names().flat_map(|name| [" ", name]));
+            text.push_str("\r\n");
+        }
+        if stls != StartTls::Off {
+            text.push_str("STLS\r\n");
+        }
+        text.push_str(".\r\n");
+        text
+    }
+
+    /// The answer to AUTH alone.
+    fn mechanisms(&self) -> String {
+        let mut text = String::from("+OK methods supported:\r\n");
+        text.extend(self.sasl_names().flat_map(|name| [name, "\r\n"]));
+        text.push_str(".\r\n");
+        text
+    }
+
+    /// `plain` stands for LOGIN too.
+    fn sasl_names(&self) -> impl Iterator<Item = &'static str> {
+        let auth = self.options.auth;
+        sasl::names(Mechanisms { login: auth.login || auth.plain, ..auth })
+    }
+}
+
+impl FrontEnd for Server {
+    fn greet(&mut self, out: &mut Output) {
+        let auth = self.options.auth;
+        out.bytes.extend_from_slice(b"+OK POP3 ready");
+        if auth.apop || auth.cram_md5 {
+            out.bytes.push(b' ');
+            out.bytes.extend_from_slice(self.salt.as_bytes());
+        }
+        out.bytes.extend_from_slice(b"\r\n");
+    }
+
+    fn input(&mut self) -> &mut Input {
+        &mut self.input
+    }
+
+    fn step(&mut self, out: &mut Output) -> Step {
+        loop {
+            if let State::Closed = self.state {
+                return Step::Close;
+            }
+            let line = match line::take(&mut self.input) {
+                Framed::Line(line) => line,
+                Framed::Incomplete => return Step::Input,
+                Framed::TooLong(note) => {
+                    out.notes.push(note);
+                    out.bytes.extend_from_slice(INVALID.as_bytes());
+                    self.state = State::Closed;
+                    return Step::Close;
+                }
+            };
+            if let Some(step) = self.line(&line, out) {
+                return step;
+            }
+        }
+    }
+
+    fn reject(&mut self, rejection: &Rejection, out: &mut Output) {
+        out.bytes.extend(line::reply(&[b"-ERR ", &rejection.text]));
+    }
+
+    fn internal_error(&mut self, out: &mut Output) {
+        out.bytes.extend_from_slice(b"-ERR internal server error\r\n");
+        self.state = State::Closed;
+    }
+
+    fn tls_started(&mut self) {
+        self.secure = true;
+        self.state = State::Start;
+        self.input.clear();
+        self.user.clear();
+    }
+
+    fn user(&self) -> &[u8] {
+        &self.user
+    }
+}
+
+fn attempt(method: Method, user: &[u8], password: &[u8]) -> Answer {
+    match Credentials::new(method, user.to_vec(), Secret::from(password)) {
+        Ok(credentials) => Answer::Attempt(credentials),
+        Err(note) => Answer::Refuse(Some(note)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{check_front, converse, fuzz_front};
+
+    const SALT: &str = "<1.2@mail>";
+    const GREETING: &str = "+OK POP3 ready <1.2@mail>\r\n";
+
+    fn options() -> Options {
+        Options {
+            server_name: "mail".to_owned(),
+            capabilities: ["TOP", "USER", "UIDL"].map(str::to_owned).to_vec(),
+            auth: Mechanisms { plain: true, apop: true, cram_md5: true, external: true, ..Mechanisms::default() },
+            max_errors: 3,
+            starttls: StartTls::Off,
+        }
+    }
+
+    fn server(options: &Options) -> Server {
+        Server::new(Arc::new(options.clone()), SALT.to_owned())
+    }
+
+    /// In what is expected, `~` stands for the answer to an invalid command.
+    fn check(options: &Options, cases: &[(&str, &str)]) {
+        for (input, expected) in cases {
+            let expected = format!("{GREETING}{}", expected.replace('~', INVALID));
+            check_front(|| server(options), input.as_bytes(), &expected);
+        }
+    }
+
+    #[test]
+    fn commands_are_answered_as_by_nginx() {
+        check(
+            &options(),
+            &[
+                ("QUIT\r\nNOOP\r\n", "+OK\r\n[close]"),
+                ("noop a b c\nQUIT x\n", "+OK\r\n+OK\r\n[close]"),
+                ("USER u\r\nPASS p q \r\n", "+OK\r\n[auth: 1 plain u p q ]-ERR no\r\n"),
+                ("USER u\r\nNOOP\r\nPASS p\r\nNO", "+OK\r\n+OK\r\n[auth: 1 plain u p]-ERR no\r\n[rest: NO]"),
+                ("USER u\r\nPASS\r\nPASS p\r\n", "+OK\r\n~~"),
+                ("USER u\r\nFOO\r\nPASS p\r\n", "+OK\r\n~~"),
+                ("USER u\r\nUSER v\r\nUSER v\r\n", "+OK\r\n~+OK\r\n"),
+                ("USER u\r\nAUTH\r\nAPOP u d\r\n", "+OK\r\n~[auth: 1 apop u d <1.2@mail>]-ERR no\r\n"),
+                ("USER u\r\nSTLS\r\nQUIT\r\n", "+OK\r\n~+OK\r\n[close]"),
+                ("USER u\r\nQUIT\r\n", "+OK\r\n+OK\r\n[close]"),
+                ("USER\r\nPASS p\r\nSTLS\r\nRETR 1\r\nNOOP\r\n", "~~~~+OK\r\n"),
+                ("APOP u\r\nAPOP u d e\r\nAPOP  u  d \r\n", "~~[auth: 1 apop u d <1.2@mail>]-ERR no\r\n"),
+                ("FOO\r\n\r\nNOOP\r\r\nNOOP\r\n", "~~~[close][note: client sent too many invalid commands]"),
+            ],
+        );
+    }
+
+    #[test]
+    fn sasl_exchanges_go_as_in_nginx() {
+        let cram = "dSAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMA==";
+        let cram = format!("AUTH CRAM-MD5\r\n{cram}\r\nAUTH EXTERNAL\r\ndQ==\r\n");
+        let bad_base64 = "[note: client sent invalid base64 encoding in AUTH PLAIN command]";
+        check(
+            &options(),
+            &[
+                ("AUTH\r\n", "+OK methods supported:\r\nPLAIN\r\nLOGIN\r\nCRAM-MD5\r\nEXTERNAL\r\n.\r\n"),
+                ("AUTH FOO\r\nAUTH PLAIN a b\r\nAUTH a b c d\r\nAUTH CRAM-MD5 dQ==\r\n", "~~~~"),
+                ("AUTH PLAIN\r\nAHUAcA==\r\n", "+ \r\n[auth: 1 plain u p]-ERR no\r\n"),
+                ("auth plain AHUAcA==\r\nQUIT\r\n", "[auth: 1 plain u p]-ERR no\r\n+OK\r\n[close]"),
+                ("AUTH PLAIN\r\n*\r\nNOOP\r\n", &format!("+ \r\n~+OK\r\n{bad_base64}")),
+                ("AUTH PLAIN\r\na b c d\r\nNOOP\r\n", "+ \r\n~+OK\r\n"),
+                (
+                    "AUTH LOGIN\r\ndQ==\r\ncA== x\r\n",
+                    "+ VXNlcm5hbWU6\r\n+ UGFzc3dvcmQ6\r\n[auth: 1 plain u p]-ERR no\r\n",
+                ),
+                ("AUTH LOGIN dQ==\r\n\r\n", "+ UGFzc3dvcmQ6\r\n[auth: 1 plain u ]-ERR no\r\n"),
+                (
+                    &cram,
+                    "+ PDEuMkBtYWlsPg==\r\n[auth: 1 cram-md5 u 00000000000000000000000000000000 <1.2@mail>]-ERR no\r\n\
+                     + VXNlcm5hbWU6\r\n[auth: 2 external u ]-ERR no\r\n",
+                ),
+            ],
+        );
+    }
+
+    #[test]
+    fn nul_in_credentials_is_refused() {
+        let note = |what| format!("~[note: client sent CR, LF or NUL in the {what}]");
+        check(
+            &options(),
+            &[
+                ("USER u\0\r\nPASS p\r\n", &format!("+OK\r\n{}", note("user name"))),
+                ("USER u\r\nPASS p\0\r\n", &format!("+OK\r\n{}", note("password"))),
+                ("APOP u\0 d\r\n", &note("user name")),
+                ("AUTH PLAIN AHUAcABx\r\n", &note("password")),
+            ],
+        );
+    }
+
+    #[test]
+    fn capabilities_are_composed_as_in_nginx() {
+        let apop = Mechanisms { apop: true, ..Mechanisms::default() };
+        let plain = Mechanisms { plain: true, ..Mechanisms::default() };
+        let cases = [
+            (StartTls::Off, apop, "CAPA\r\n", "TOP\r\nUSER\r\nUIDL\r\nSASL\r\n"),
+            (StartTls::Off, plain, "CAPA\r\n", "TOP\r\nUSER\r\nUIDL\r\nSASL PLAIN LOGIN\r\n"),
+            (StartTls::On, plain, "CAPA\r\n", "TOP\r\nUSER\r\nUIDL\r\nSASL PLAIN LOGIN\r\nSTLS\r\n"),
+            (StartTls::On, plain, "USER u\r\nCAPA\r\n", "TOP\r\nUSER\r\nUIDL\r\nSASL PLAIN LOGIN\r\n"),
+            (StartTls::Only, plain, "CAPA\r\n", "TOP\r\nUIDL\r\nSTLS\r\n"),
+        ];
+        for (starttls, auth, input, lines) in cases {
+            let options = Options { starttls, auth, ..options() };
+            let script = converse(&mut server(&options), &[input.as_bytes()]);
+            assert!(script.ends_with(&format!("+OK Capability list follows\r\n{lines}.\r\n")), "{script}");
+        }
+    }
+
+    #[test]
+    fn the_salt_is_told_where_it_is_of_use() {
+        let plain = Mechanisms { plain: true, ..Mechanisms::default() };
+        let options = Options { auth: plain, ..options() };
+        assert_eq!(converse(&mut server(&options), &[]), "+OK POP3 ready\r\n");
+    }
+
+    #[test]
+    fn nothing_said_before_tls_is_left_after_it() {
+        let options = Options { starttls: StartTls::On, ..options() };
+        let script = converse(&mut server(&options), &[b"STLS\r\nNOOP\r\n", b"STLS\r\nQUIT\r\n"]);
+        assert_eq!(script, format!("{GREETING}+OK\r\n[tls]{INVALID}+OK\r\n[close]"));
+    }
+
+    #[test]
+    fn starttls_only_locks_every_way_in() {
+        let options = Options { starttls: StartTls::Only, ..options() };
+        check(&options, &[("USER u\r\nAPOP u d\r\nAUTH\r\nAUTH PLAIN AHUAcA==\r\nPASS p\r\n", "~~~~~")]);
+        let mut inside = server(&options);
+        inside.tls_started();
+        let script = converse(&mut inside, &[b"AUTH PLAIN AHUAcA==\r\n"]);
+        assert_eq!(script, format!("{GREETING}[auth: 1 plain u p]-ERR no\r\n"));
+    }
+
+    #[test]
+    fn a_command_has_a_budget() {
+        let fits = format!("NOOP\r\nUSER {}\r\n", "u".repeat(BUDGET - "USER \r\n".len()));
+        let long = format!("NOOP\r\nUSER {}\r\n", "u".repeat(BUDGET - "USER \r\n".len() + 1));
+        let closed = "[close][note: client sent too long command \"USER...\"]";
+        for (input, expected) in [(fits, "+OK\r\n".to_owned()), (long, format!("{INVALID}{closed}"))] {
+            for size in [1, 100, BUDGET, 2 * BUDGET] {
+                let pieces: Vec<&[u8]> = input.as_bytes().chunks(size).collect();
+                assert_eq!(converse(&mut server(&options()), &pieces), format!("{GREETING}+OK\r\n{expected}"));
+            }
+        }
+    }
+
+    #[test]
+    fn any_input_is_answered_the_same_in_any_pieces() {
+        let words: &[&[u8]] = &[
+            b"USER",
+            b"PASS",
+            b"APOP",
+            b"AUTH",
+            b"CAPA",
+            b"NOOP",
+            b"quit",
+            b" ",
+            b" ",
+            b"\r\n",
+            b"\r\n",
+            b"\n",
+            b"\r",
+            b"\0",
+            b"u",
+            b"PLAIN",
+            b"LOGIN",
+            b"CRAM-MD5",
+            b"EXTERNAL",
+            b"dQ==",
+            b"AHUAcA==",
+            b"*",
+            b"=",
+            b"\xff",
+        ];
+        fuzz_front(|| server(&Options { max_errors: 20, ..options() }), words);
+    }
+}
