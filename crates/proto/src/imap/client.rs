@@ -149,6 +149,7 @@ fn is_bye(line: &[u8]) -> bool {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use super::super::tests::Random;
     use super::*;
 
     /// What the client said, and how it ended.
@@ -287,5 +288,46 @@ mod tests {
             let _ = client.receive(input.as_bytes(), &mut out);
             assert_eq!(client.action(), action);
         }
+    }
+
+    /// Servers that say likely and unlikely things: nothing panics, no split changes anything, nothing is said unasked.
+    #[test]
+    fn any_server_in_any_pieces() {
+        const WORDS: &[&str] = &[
+            "* OK hi\r\n",
+            "* OK",
+            "+ \r\n",
+            "+ go\r\n",
+            "+",
+            "a1 OK in\r\n",
+            "a1 ",
+            "OK",
+            "NO",
+            "* ",
+            "* BYE\r\n",
+            "* PREAUTH\r\n",
+            "\r",
+            "\n",
+            "\r\n",
+            "\0",
+            "{3}\r\n",
+            "* CAPABILITY IMAP4rev1\r\n",
+        ];
+        let mut random = Random(0x2545_F491_4F6C_DD1D);
+        let mut logins = 0;
+        for _ in 0..4000 {
+            let likely = ["* OK hi\r\n", "+ \r\n", "+ \r\n", "a1 OK in\r\n"];
+            let mut input = String::new();
+            for word in &likely[..random.below(5)] {
+                input.push_str(word);
+                if random.below(3) == 0 {
+                    input.push_str(WORDS[random.below(WORDS.len())]);
+                }
+            }
+            let (said, ending) = log_in_split(random.below(60), &input);
+            assert!(ALL.starts_with(&said), "{input:?}");
+            logins += usize::from(matches!(ending, Ok(Progress::Done { .. })));
+        }
+        assert!(logins > 100);
     }
 }

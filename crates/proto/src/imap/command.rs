@@ -168,7 +168,8 @@ impl Reader {
             Ok(None) => Some(self.complete(length)),
             Err(Invalid { tag }) => {
                 *self = Reader::new();
-                Some(Reading::Invalid { tag, length, literal_follows: announces_unasked(text) })
+                let literal_follows = announces_unasked(trim_cr(&input[..place.end]));
+                Some(Reading::Invalid { tag, length, literal_follows })
             }
         }
     }

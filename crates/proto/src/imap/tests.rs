@@ -279,6 +279,7 @@ fn a_refused_literal_is_never_taken_for_commands() {
             ("{10+}\r\nb LOGIN u p\r\n", "* BAD invalid command\r\n[close]\r\n", NOTHING),
             ("a LOGIN 1 2 3 {12+}\r\nb LOGIN u p\r\n", closed, NOTHING),
             ("a LOGIN \"u {12+}\r\nb LOGIN u p\r\n", closed, NOTHING),
+            ("a LOGIN {3+}\r\n{3+}\r\nb NOOP\r\n", closed, NOTHING),
             ("a FOO {10}\r\nb NOOP\r\n", "a BAD invalid command\r\nb OK completed\r\n", NOTHING),
             ("a LOGIN {18446744073709551616+}\r\nb NOOP\r\n", closed, NOTHING),
             ("a LOGIN {18446744073709551616}\r\nb NOOP\r\n", "a BAD invalid command\r\nb OK completed\r\n", NOTHING),
@@ -560,10 +561,10 @@ fn any_input_in_any_pieces() {
 }
 
 /// xorshift64, which is random enough here and the same everywhere.
-struct Random(u64);
+pub(super) struct Random(pub(super) u64);
 
 impl Random {
-    fn below(&mut self, limit: usize) -> usize {
+    pub(super) fn below(&mut self, limit: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
