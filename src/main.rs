@@ -4,5 +4,6 @@ mod addr;
 mod auth;
 mod config;
 mod log;
+mod resolver;
 
 fn main() {}

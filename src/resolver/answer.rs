@@ -1,0 +1,84 @@
+//! What a response says about a question.
+
+use std::net::IpAddr;
+
+use hickory_proto::op::{Message, Query, ResponseCode};
+use hickory_proto::rr::{Name, RData, Record};
+
+use super::Failure;
+
+/// What a response comes to.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// The records asked for.
+    Found(Data),
+    /// The name to ask for instead.
+    Alias(Name),
+}
+
+/// The records that this program asks for.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Data {
+    /// The first PTR record.
+    Pointer(Name),
+    /// All A or AAAA records.
+    Addresses(Vec<IpAddr>),
+}
+
+/// Reads a response to the query, along the aliases in it: what it says, and how long that is good, seconds.
+///
+/// # Errors
+/// [`Failure::NotFound`] also where the name exists, but without such a record.
+pub(super) fn read(response: &Message, query: &Query) -> Result<(Answer, u32), Failure> {
+    match response.metadata.response_code {
+        ResponseCode::NoError if response.answers.is_empty() => return Err(Failure::NotFound),
+        ResponseCode::NoError => {}
+        ResponseCode::NXDomain => return Err(Failure::NotFound),
+        ResponseCode::FormErr => return Err(Failure::Format),
+        code => return Err(Failure::Code(code.into())),
+    }
+    let (name, mut ttl) = end_of_aliases(&response.answers, &query.name);
+    let records: Vec<&Record> = response
+        .answers
+        .iter()
+        .filter(|record| record.name == *name && record.record_type() == query.query_type)
+        .collect();
+    ttl = records.iter().map(|record| life(record)).fold(ttl, u32::min);
+    match data(&records) {
+        Some(data) => Ok((Answer::Found(data), ttl)),
+        None if *name != query.name => Ok((Answer::Alias(name.clone()), ttl)),
+        None => Err(Failure::Format),
+    }
+}
+
+/// Follows CNAME records; a circle ends somewhere in it.
+fn end_of_aliases<'a>(records: &'a [Record], start: &'a Name) -> (&'a Name, u32) {
+    let (mut name, mut ttl) = (start, u32::MAX);
+    for _ in records {
+        let alias = records.iter().find_map(|record| match &record.data {
+            RData::CNAME(target) if record.name == *name => Some((&target.0, life(record))),
+            _ => None,
+        });
+        let Some((target, seconds)) = alias else { break };
+        (name, ttl) = (target, ttl.min(seconds));
+    }
+    (name, ttl)
+}
+
+/// RFC 2181, section 8: the highest bit makes it zero.
+fn life(record: &Record) -> u32 {
+    if record.ttl <= u32::MAX / 2 { record.ttl } else { 0 }
+}
+
+fn data(records: &[&Record]) -> Option<Data> {
+    let pointer = records.iter().find_map(|record| match &record.data {
+        RData::PTR(target) => Some(Data::Pointer(target.0.clone())),
+        _ => None,
+    });
+    let addresses = records.iter().filter_map(|record| match record.data {
+        RData::A(address) => Some(IpAddr::V4(address.0)),
+        RData::AAAA(address) => Some(IpAddr::V6(address.0)),
+        _ => None,
+    });
+    pointer.or_else(|| Some(addresses.collect::<Vec<_>>()).filter(|all| !all.is_empty()).map(Data::Addresses))
+}

@@ -1,0 +1,75 @@
+//! One question to one name server: over UDP, and over TCP if the answer does not fit.
+
+use std::io::{self, ErrorKind};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use hickory_proto::op::{Message, MessageType, Query};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpStream, UdpSocket};
+
+use super::Failure;
+
+/// More than a server sends over UDP to somebody who does not ask for more.
+const MAX_DATAGRAM: usize = 4096;
+
+/// Asks, and waits for the answer as long as the caller does. The port and the number of the question are random; what
+/// does not answer it is ignored.
+///
+/// # Errors
+/// [`Failure::TimedOut`] if the server cannot be reached, [`Failure::Format`] if its answer cannot be read.
+pub(super) async fn exchange(server: SocketAddr, query: &Query) -> Result<Message, Failure> {
+    let mut question = Message::query();
+    question.metadata.recursion_desired = true;
+    question.add_query(query.clone());
+    let answer = over_udp(server, &question).await.map_err(failure)?;
+    if answer.metadata.truncation { over_tcp(server, &question).await.map_err(failure) } else { Ok(answer) }
+}
+
+fn failure(error: io::Error) -> Failure {
+    if error.kind() == ErrorKind::InvalidData { Failure::Format } else { Failure::TimedOut }
+}
+
+async fn over_udp(server: SocketAddr, question: &Message) -> io::Result<Message> {
+    let any = if server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let socket = UdpSocket::bind(SocketAddr::new(any, 0)).await?;
+    socket.connect(server).await?;
+    socket.send(&bytes(question)?).await?;
+    let mut buffer = vec![0; MAX_DATAGRAM];
+    loop {
+        let size = socket.recv(&mut buffer).await?;
+        if let Some(answer) = read(&buffer[..size], question)? {
+            return Ok(answer);
+        }
+    }
+}
+
+async fn over_tcp(server: SocketAddr, question: &Message) -> io::Result<Message> {
+    let mut stream = TcpStream::connect(server).await?;
+    let question_bytes = bytes(question)?;
+    let length = u16::try_from(question_bytes.len()).map_err(invalid)?;
+    stream.write_all(&[&length.to_be_bytes()[..], &question_bytes].concat()).await?;
+    let mut answer = vec![0; stream.read_u16().await?.into()];
+    stream.read_exact(&mut answer).await?;
+    read(&answer, question)?.ok_or_else(|| ErrorKind::InvalidData.into())
+}
+
+fn bytes(question: &Message) -> io::Result<Vec<u8>> {
+    question.to_vec().map_err(invalid)
+}
+
+fn invalid(error: impl std::error::Error + Send + Sync + 'static) -> io::Error {
+    io::Error::new(ErrorKind::InvalidData, error)
+}
+
+/// The message, if it answers the question.
+///
+/// # Errors
+/// [`ErrorKind::InvalidData`] if it seems to, but cannot be read.
+fn read(bytes: &[u8], question: &Message) -> io::Result<Option<Message>> {
+    if !bytes.starts_with(&question.metadata.id.to_be_bytes()) {
+        return Ok(None);
+    }
+    let answer = Message::from_vec(bytes).map_err(invalid)?;
+    let ours = answer.metadata.message_type == MessageType::Response && answer.queries == question.queries;
+    Ok(ours.then_some(answer))
+}

@@ -1,0 +1,240 @@
+//! `resolver`: the names of SMTP clients by DNS.
+//!
+//! A client's name is what its address points to (PTR), if that name leads back to the address (A or AAAA). Aliases are
+//! followed on both ways. The name servers are asked in turn: the next one when a server fails, or takes its time, while
+//! a late answer is still welcome. Truncated answers are fetched over TCP. Names that were confirmed are kept as long as
+//! their records say, or `valid=` says.
+//!
+//! Only the configured servers are asked: no hosts file, no search list, no special names.
+//!
+//! Known gaps: failures are not kept, and the same question asked twice at a time is sent twice.
+
+mod answer;
+mod cache;
+mod exchange;
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use gatepost_proto::printable;
+use hickory_proto::op::Query;
+use hickory_proto::rr::{Name, RecordType};
+use tokio::task::JoinSet;
+use tokio::time;
+
+use crate::config;
+use answer::{Answer, Data};
+use cache::Cache;
+
+/// The name of a client that has none, or none that leads back to it; also where there is no `resolver`.
+pub const UNAVAILABLE: &str = "[UNAVAILABLE]";
+
+/// The name of a client that may have one, if only DNS worked; also that of a client on a Unix domain socket.
+pub const TEMPUNAVAIL: &str = "[TEMPUNAVAIL]";
+
+/// How often an alias is followed.
+const MAX_ALIASES: usize = 8;
+
+/// How long a server is waited for at most before the next is asked too, as in nginx.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What became of a search for a client's name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Host {
+    /// The name, [`UNAVAILABLE`] or [`TEMPUNAVAIL`]: letters, digits, dots and hyphens otherwise.
+    pub name: String,
+    /// What there is to say about it at level `error`.
+    pub complaint: Option<Complaint>,
+}
+
+/// A line for the log, in nginx's words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Complaint {
+    /// What was being done (`while ...`).
+    pub action: &'static str,
+    /// The message.
+    pub message: String,
+}
+
+/// Why there is no answer. `Display` gives nginx's number and words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Failure {
+    /// The name does not exist, or has no such record.
+    NotFound,
+    /// The answer makes no sense.
+    Format,
+    /// The server says so, by this response code.
+    Code(u16),
+    /// No answer came.
+    TimedOut,
+}
+
+/// A `resolver` directive at work.
+#[derive(Debug)]
+pub struct Resolver {
+    config: config::Resolver,
+    /// Whose turn it is.
+    next: AtomicUsize,
+    cache: Cache,
+}
+
+impl Resolver {
+    /// A resolver that knows nothing yet.
+    pub fn new(config: &config::Resolver) -> Resolver {
+        Resolver { config: config.clone(), next: AtomicUsize::new(0), cache: Cache::default() }
+    }
+
+    /// Finds the name of a client. Each of the two questions, with its aliases, takes at most `timeout`
+    /// (`resolver_timeout`). It must be called in a tokio runtime.
+    pub async fn client_host(&self, ip: IpAddr, timeout: Duration) -> Host {
+        let address = ip.to_canonical();
+        if let Some(name) = self.cache.get(address, Instant::now()) {
+            return Host { name, complaint: None };
+        }
+        let pointer = Query::query(rooted(Name::from(address)), RecordType::PTR);
+        let (found, ttl) = match self.find(pointer, timeout).await {
+            Ok((Data::Pointer(found), ttl)) => (found, ttl),
+            failure => return Host::unknown("in resolving client address", &ip, failure.err()),
+        };
+        let Some(name) = host_name(&found) else {
+            let name = found.iter().map(printable).collect::<Vec<_>>().join(".");
+            let message = format!("{ip} resolved to invalid host name \"{name}\"");
+            return Host::failed(TEMPUNAVAIL, "in resolving client address", message);
+        };
+        match self.confirm(found, address, timeout).await {
+            Ok(Some(confirmed)) => {
+                let valid = self.config.valid.unwrap_or(Duration::from_secs(ttl.min(confirmed).into()));
+                self.cache.put(address, &name, Instant::now(), valid);
+                Host { name, complaint: None }
+            }
+            Ok(None) => Host { name: UNAVAILABLE.to_string(), complaint: None },
+            Err(failure) => Host::unknown("in resolving client hostname", &format_args!("\"{name}\""), Some(failure)),
+        }
+    }
+
+    /// Whether the name leads to the address: how long that is good, seconds. Only records of the address's family are
+    /// asked for, since no other can be the address.
+    async fn confirm(&self, name: Name, address: IpAddr, timeout: Duration) -> Result<Option<u32>, Failure> {
+        let (kind, allowed) = match address {
+            IpAddr::V4(_) => (RecordType::A, self.config.ipv4),
+            IpAddr::V6(_) => (RecordType::AAAA, self.config.ipv6),
+        };
+        if !allowed {
+            return Ok(None);
+        }
+        match self.find(Query::query(name, kind), timeout).await? {
+            (Data::Addresses(addresses), ttl) => Ok(addresses.contains(&address).then_some(ttl)),
+            (Data::Pointer(_), _) => Err(Failure::Format),
+        }
+    }
+
+    /// Finds the answer to a question, through aliases, and how long it is good, seconds.
+    async fn find(&self, query: Query, timeout: Duration) -> Result<(Data, u32), Failure> {
+        let turns = 2 * self.config.servers.len();
+        let patience = PATIENCE.min(timeout / u32::try_from(turns).unwrap_or(u32::MAX).max(1));
+        time::timeout(timeout, self.follow(query, patience)).await.unwrap_or(Err(Failure::TimedOut))
+    }
+
+    async fn follow(&self, mut query: Query, patience: Duration) -> Result<(Data, u32), Failure> {
+        let mut shortest = u32::MAX;
+        for _ in 0..=MAX_ALIASES {
+            let (answer, ttl) = self.ask(&query, patience).await?;
+            shortest = shortest.min(ttl);
+            match answer {
+                Answer::Found(data) => return Ok((data, shortest)),
+                Answer::Alias(name) => query.name = name,
+            }
+        }
+        Err(Failure::Format)
+    }
+
+    /// Asks the servers in turn, twice if need be, until one answers.
+    async fn ask(&self, query: &Query, patience: Duration) -> Result<(Answer, u32), Failure> {
+        let mut attempts = JoinSet::new();
+        let mut failure = Failure::TimedOut;
+        for (turn, server) in self.turns().enumerate() {
+            // Servers that answered, but all of them badly, would do so again.
+            if turn == self.config.servers.len() && failure != Failure::TimedOut {
+                break;
+            }
+            attempts.spawn(attempt(server, query.clone()));
+            match time::timeout(patience, attempts.join_next()).await {
+                Ok(Some(Ok(Ok(answer)))) => return Ok(answer),
+                Ok(Some(Ok(Err(Failure::NotFound)))) => return Err(Failure::NotFound),
+                Ok(Some(Ok(Err(other)))) => failure = failure.or(other),
+                Ok(Some(Err(_)) | None) | Err(_) => {}
+            }
+        }
+        while let Some(result) = attempts.join_next().await {
+            match result.unwrap_or(Err(Failure::TimedOut)) {
+                Ok(answer) => return Ok(answer),
+                Err(Failure::NotFound) => return Err(Failure::NotFound),
+                Err(other) => failure = failure.or(other),
+            }
+        }
+        Err(failure)
+    }
+
+    /// Every server twice, each time beginning with the next.
+    fn turns(&self) -> impl Iterator<Item = SocketAddr> + '_ {
+        let servers = &self.config.servers;
+        let first = self.next.fetch_add(1, Ordering::Relaxed);
+        (0..2 * servers.len()).map(move |turn| servers[first.wrapping_add(turn) % servers.len()])
+    }
+}
+
+async fn attempt(server: SocketAddr, query: Query) -> Result<(Answer, u32), Failure> {
+    answer::read(&exchange::exchange(server, &query).await?, &query)
+}
+
+impl Host {
+    fn unknown(action: &'static str, what: &dyn fmt::Display, failure: Option<Failure>) -> Host {
+        let failure = failure.unwrap_or(Failure::Format);
+        let name = if failure == Failure::NotFound { UNAVAILABLE } else { TEMPUNAVAIL };
+        Host::failed(name, action, format!("{what} could not be resolved ({failure})"))
+    }
+
+    fn failed(name: &str, action: &'static str, message: String) -> Host {
+        Host { name: name.to_string(), complaint: Some(Complaint { action, message }) }
+    }
+}
+
+impl Failure {
+    /// The more telling of two.
+    fn or(self, other: Failure) -> Failure {
+        if other == Failure::TimedOut { self } else { other }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (number, text) = match self {
+            Failure::Format => (1, "Format error"),
+            Failure::NotFound => (3, "Host not found"),
+            Failure::TimedOut => (110, "Operation timed out"),
+            Failure::Code(2) => (2, "Server failure"),
+            Failure::Code(4) => (4, "Unimplemented"),
+            Failure::Code(5) => (5, "Operation refused"),
+            Failure::Code(other) => (*other, "Unknown error"),
+        };
+        write!(f, "{number}: {text}")
+    }
+}
+
+fn rooted(mut name: Name) -> Name {
+    name.set_fqdn(true);
+    name
+}
+
+/// The name as text, if it has only the characters of RFC 1034, section 3.5.
+fn host_name(name: &Name) -> Option<String> {
+    let good = |label: &[u8]| label.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-');
+    let labels: Option<Vec<&str>> =
+        name.iter().map(|label| std::str::from_utf8(label).ok().filter(|_| good(label))).collect();
+    labels.filter(|labels| !labels.is_empty()).map(|labels| labels.join("."))
+}
+
+#[cfg(test)]
+mod tests;
