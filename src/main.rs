@@ -4,6 +4,7 @@ mod addr;
 mod auth;
 mod config;
 mod log;
+mod real_ip;
 mod resolver;
 
 fn main() {}
