@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use super::Options;
 use super::command::{Argument, Expected, Name, Reader, Reading};
+use crate::line;
 use crate::sasl::{self, Credentials, Exchange, Turn};
 use crate::{Attempt, Dialogue, FrontEnd, Input, Method, Note, Output, Rejection, Secret, StartTls, Step};
 
@@ -214,20 +215,22 @@ impl Server {
             out.notes.push(Note("client sent too many invalid commands".to_owned()));
             self.over = true;
         }
-        self.refuse(tag, out);
+        let tag = self.end_exchange().or(tag);
+        reply(tag.as_deref().unwrap_or(NO_TAG), INVALID, out);
     }
 
     fn too_long(&mut self, tag: Option<Vec<u8>>, out: &mut Output) {
-        // nginx logs the command, password and all.
-        out.notes.push(Note("client sent too long command".to_owned()));
         self.over = true;
-        self.refuse(tag, out);
+        let tag = self.end_exchange().or(tag);
+        // nginx logs all of the command, the password too.
+        let shown = tag.as_deref().map(String::from_utf8_lossy).unwrap_or_default();
+        out.notes.push(Note(format!("client sent too long command \"{shown}...\"")));
+        reply(tag.as_deref().unwrap_or(NO_TAG), INVALID, out);
     }
 
-    /// Says that something is no command, and ends an exchange that it was a part of.
-    fn refuse(&mut self, tag: Option<Vec<u8>>, out: &mut Output) {
-        let tag = if self.exchange.take().is_some() { Some(&self.tag) } else { tag.as_ref() };
-        reply(tag.map_or(NO_TAG, Vec::as_slice), INVALID, out);
+    /// Ends an exchange that may be under way, and returns the tag of its command.
+    fn end_exchange(&mut self) -> Option<Vec<u8>> {
+        self.exchange.take().map(|_| self.tag.clone())
     }
 
     /// What STARTTLS has left to do.
@@ -255,8 +258,7 @@ impl FrontEnd for Server {
     }
 
     fn reject(&mut self, rejection: &Rejection, out: &mut Output) {
-        let text = [b"NO ", rejection.text.as_slice(), b"\r\n"].concat();
-        reply(&self.tag, &text, out);
+        reply(&self.tag, &line::reply(&[b"NO ", &rejection.text]), out);
     }
 
     fn internal_error(&mut self, out: &mut Output) {

@@ -270,7 +270,7 @@ fn quotes_end_with_their_line() {
 #[test]
 fn a_refused_literal_is_never_taken_for_commands() {
     let closed = "a BAD invalid command\r\n[close]\r\n";
-    let too_long: &[&str] = &["client sent too long command"];
+    let too_long: &[&str] = &["client sent too long command \"a...\""];
     check(
         &options(),
         &[
@@ -412,13 +412,13 @@ fn errors_are_counted_where_no_command_can_be_read() {
 #[test]
 fn a_command_fits_the_buffer_or_ends_the_session() {
     let small = Options { client_buffer: 16, ..options() };
-    let too_long: &[&str] = &["client sent too long command"];
+    let too_long: &[&str] = &["client sent too long command \"a...\""];
     check(
         &small,
         &[
             ("a LOGIN u 34567\n", "[a plain \"u\" \"34567\" #1]\r\na NO no\r\n", NOTHING),
             ("a LOGIN u 345678\n", "a BAD invalid command\r\n[close]\r\n", too_long),
-            ("a123456789123456", "* BAD invalid command\r\n[close]\r\n", too_long),
+            ("a123456789123456", "* BAD invalid command\r\n[close]\r\n", &["client sent too long command \"...\""]),
             ("a NOOP\r\nb NOOP\r\nc NOOP\r\n", "a OK completed\r\nb OK completed\r\nc OK completed\r\n", NOTHING),
             ("a LOGIN u {2+}\r\nppp", "a BAD invalid command\r\n[close]\r\n", too_long),
             ("a LOGIN {2+}\r\nuu", "a BAD invalid command\r\n[close]\r\n", too_long),
@@ -481,6 +481,16 @@ fn starttls_only() {
     );
     let (said, _) = converse(&only, &[b"a STARTTLS\r\n", b"b LOGIN u p\r\n"]);
     assert_eq!(said, "a OK completed\r\n[handshake]\r\n[b plain \"u\" \"p\" #1]\r\nb NO no\r\n");
+}
+
+#[test]
+fn a_rejection_is_one_line() {
+    let mut server = Server::new(Arc::new(options()), SALT.to_owned());
+    let mut out = Output::default();
+    server.input().push(b"a LOGIN u p\r\n");
+    assert!(matches!(server.step(&mut out), Step::Authenticate(_)));
+    server.reject(&Rejection { text: b"no\r\n* OK\0".to_vec(), code: None }, &mut out);
+    assert_eq!(out.bytes, b"a NO no  * OK \r\n");
 }
 
 #[test]
