@@ -240,7 +240,10 @@ async fn silence() {
 async fn the_next_server_is_asked() {
     let (good, _) = zone(vec![ptr(POINTER, "a.example."), a("a.example.", [127, 0, 0, 1])]).await;
     let (failing, _) = server(|question, _| vec![refuse(question, ResponseCode::ServFail)]).await;
-    let closed = UdpSocket::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    // A port that is taken, but not by anybody who hears us.
+    let taken = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let closed = taken.local_addr().unwrap();
+    taken.connect(closed).await.unwrap();
     for servers in [[failing, good], [good, failing], [closed, good], [good, closed]] {
         assert_eq!(host_of(&servers, LONG).await.0, "a.example");
     }
