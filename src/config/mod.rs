@@ -2,6 +2,23 @@
 //!
 //! It holds values only. What touches the operating system (sockets, logs, users files, connections) is made from it
 //! when Gatepost starts.
+//!
+//! [`load()`] makes one from text. On the way there: [`settings`] are the directives as set by [`setters`] and the other
+//! modules named after directives, [`merge`] turns them into what stands here.
+
+pub mod call;
+pub mod check;
+mod diagnostic;
+pub mod error_log;
+pub mod ignored;
+pub mod listen;
+mod load;
+mod merge;
+pub mod paths;
+pub mod setters;
+pub mod settings;
+mod system;
+pub mod tls;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,6 +28,11 @@ use gatepost_proto::{Protocol, imap, pop3, smtp};
 
 use crate::addr::Address;
 use crate::log;
+
+pub use diagnostic::Diagnostic;
+pub use load::load;
+pub use paths::Paths;
+pub use system::Machine;
 
 /// A whole configuration.
 #[derive(Debug)]

@@ -1,0 +1,164 @@
+//! What a command line leads to: an answer, a test, a signal to a running Gatepost, or service.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use gatepost_conf::value;
+use rustix::process::{Pid, kill_process};
+
+use crate::cli::{self, Options, Signal};
+use crate::config::{self, Config, Diagnostic, Machine, Paths, check};
+use crate::layout;
+use crate::log::{Destination, Errno, Level, Log, Logs, Spec};
+
+/// What is left to do.
+pub enum Next {
+    /// Nothing: end.
+    Exit(ExitCode),
+    /// Serve.
+    Serve(Box<Config>),
+}
+
+/// Does what the options ask for.
+pub fn run(options: &Options) -> Next {
+    if options.version {
+        eprint!("{}", cli::about(options));
+        if !options.test {
+            return Next::Exit(ExitCode::SUCCESS);
+        }
+    }
+    let paths = layout::paths(options, |file| Path::new(file).exists());
+    let voice = Voice::new(&paths, options);
+    let loaded = config::load(&paths, options.globals.as_deref(), &Machine);
+    voice.tell_all(&loaded.diagnostics);
+    let Some(config) = loaded.config else {
+        return Next::Exit(failed(options, &paths));
+    };
+    if options.test {
+        return Next::Exit(test(&config, &loaded.files, options, &paths, &voice));
+    }
+    match options.signal {
+        Some(signal) => Next::Exit(send(signal, &config.process.pid, &voice)),
+        None => Next::Serve(Box::new(config)),
+    }
+}
+
+/// `-t`, `-T`
+fn test(config: &Config, files: &[(String, Vec<u8>)], options: &Options, paths: &Paths, voice: &Voice) -> ExitCode {
+    if !options.quiet {
+        eprintln!("gatepost: the configuration file {} syntax is ok", paths.file);
+    }
+    let found = check::start_up(config);
+    voice.tell_all(&found.list);
+    if found.any_error() {
+        return failed(options, paths);
+    }
+    if !options.quiet {
+        eprintln!("gatepost: configuration file {} test is successful", paths.file);
+    }
+    if options.dump && dump(files).is_err() {
+        return ExitCode::FAILURE;
+    }
+    ExitCode::SUCCESS
+}
+
+fn failed(options: &Options, paths: &Paths) -> ExitCode {
+    if options.test {
+        eprintln!("gatepost: configuration file {} test failed", paths.file);
+    }
+    ExitCode::FAILURE
+}
+
+fn dump(files: &[(String, Vec<u8>)]) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    for (name, text) in files {
+        writeln!(out, "# configuration file {name}:")?;
+        out.write_all(text)?;
+        writeln!(out)?;
+    }
+    out.flush()
+}
+
+/// `-s`
+fn send(signal: Signal, pid_file: &Path, voice: &Voice) -> ExitCode {
+    match running(pid_file).and_then(|pid| kill(pid, signal)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err((level, message)) => {
+            voice.tell(level, &message);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The process that a pid file names.
+fn running(pid_file: &Path) -> Result<Pid, (Level, String)> {
+    let name = pid_file.display();
+    let content = match fs::read(pid_file) {
+        Ok(content) => content,
+        Err(error) => return Err((Level::Error, format!("open() \"{name}\" failed{}", Errno(&error)))),
+    };
+    let content = String::from_utf8_lossy(&content);
+    let text = content.trim_end_matches(['\r', '\n']);
+    let pid = value::number(text).and_then(|number| i32::try_from(number).ok()).and_then(Pid::from_raw);
+    pid.ok_or_else(|| (Level::Error, format!("invalid PID number \"{text}\" in \"{name}\"")))
+}
+
+fn kill(pid: Pid, signal: Signal) -> Result<(), (Level, String)> {
+    use rustix::process::Signal as Os;
+    let signal = match signal {
+        Signal::Stop => Os::TERM,
+        Signal::Quit => Os::QUIT,
+        Signal::Reopen => Os::USR1,
+        Signal::Reload => Os::HUP,
+    };
+    kill_process(pid, signal).map_err(|error| {
+        let error = io::Error::from(error);
+        (Level::Alert, format!("kill({}, {}) failed{}", pid.as_raw_nonzero(), signal.as_raw(), Errno(&error)))
+    })
+}
+
+/// Speaks before the configuration's logs are open: to standard error, and to the log that `-e` or the layout names.
+pub struct Voice {
+    log: Option<Arc<Log>>,
+    /// The log is standard error.
+    log_is_stderr: bool,
+    /// The least grave level for standard error.
+    loudest: Level,
+}
+
+impl Voice {
+    fn new(paths: &Paths, options: &Options) -> Voice {
+        let destination = match paths.error_log.as_str() {
+            "" => Destination::Stderr,
+            name => Destination::File(paths.full(name)),
+        };
+        let level = if options.test { Level::Info } else { Level::Notice };
+        let log_is_stderr = destination == Destination::Stderr;
+        let opened = Logs::default().open(&[Spec { destination, level }]);
+        let loudest = if options.quiet { Level::Warn } else { Level::Info };
+        let voice = Voice { log: opened.as_ref().ok().map(Arc::clone), log_is_stderr, loudest };
+        if let Err(error) = opened {
+            voice.tell(Level::Alert, &format!("could not open error log file: {error}"));
+        }
+        voice
+    }
+
+    /// Says one thing.
+    pub fn tell(&self, level: Level, message: &str) {
+        if level <= self.loudest && !(self.log_is_stderr && self.log.is_some()) {
+            eprintln!("gatepost: [{}] {message}", level.name());
+        }
+        if let Some(log) = &self.log {
+            log.write(level, None, format_args!("{message}"));
+        }
+    }
+
+    fn tell_all(&self, diagnostics: &[Diagnostic]) {
+        for diagnostic in diagnostics {
+            self.tell(diagnostic.level, &diagnostic.to_string());
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! What `-t` tries besides reading: that a start with this configuration would find its files and addresses.
+
+use std::fs::OpenOptions;
+use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+use socket2::{Domain, SockAddr, Socket as RawSocket, Type};
+
+use super::diagnostic::{Diagnostics, Place};
+use super::{Config, Socket};
+use crate::addr::Address;
+use crate::log::{Errno, Level, Logs};
+
+/// Opens the pid file and the logs, which creates them, and binds the sockets for a moment. As in nginx an address that
+/// is in use is no mistake: it may be a running Gatepost's.
+pub fn start_up(config: &Config) -> Diagnostics {
+    let mut found = Diagnostics::default();
+    pid_file(&config.process.pid, &mut found);
+    logs(config, &mut found);
+    for socket in &config.sockets {
+        if let Err(error) = try_bind(socket)
+            && error.raw_os_error() != Some(libc::EADDRINUSE)
+        {
+            found.error(&Place::Nowhere, format!("bind() to {} failed{}", socket.address, Errno(&error)));
+        }
+    }
+    limits(config, &mut found);
+    found
+}
+
+fn pid_file(path: &Path, found: &mut Diagnostics) {
+    let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o644).open(path);
+    if let Err(error) = opened {
+        found.error(&Place::Nowhere, format!("open() \"{}\" failed{}", path.display(), Errno(&error)));
+    }
+}
+
+fn logs(config: &Config, found: &mut Diagnostics) {
+    let logs = Logs::default();
+    let of_servers = config.servers.iter().map(|server| &server.error_log);
+    for specs in of_servers.chain([&config.process.error_log]) {
+        for spec in specs {
+            if let Err(error) = logs.open(std::slice::from_ref(spec)) {
+                found.error(&Place::Nowhere, error.to_string());
+            }
+        }
+    }
+}
+
+fn try_bind(socket: &Socket) -> io::Result<()> {
+    let (domain, address) = match &socket.address {
+        Address::Ip(address) => (Domain::for_address(*address), SockAddr::from(*address)),
+        Address::Unix(path) => (Domain::UNIX, SockAddr::unix(path)?),
+    };
+    let raw = RawSocket::new(domain, Type::STREAM, None)?;
+    raw.set_reuse_address(true)?;
+    if domain == Domain::IPV6 {
+        raw.set_only_v6(socket.options.ipv6only)?;
+    }
+    raw.bind(&address)?;
+    if let Address::Unix(path) = &socket.address {
+        std::fs::remove_file(path)?;
+    }
+    Ok(())
+}
+
+fn limits(config: &Config, found: &mut Diagnostics) {
+    let system = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let wanted = config.process.worker_connections;
+    let Some(limit) = config.process.worker_rlimit_nofile.or(system) else { return };
+    if wanted as u64 > limit && system.is_some_and(|system| wanted as u64 > system) {
+        let message = format!("{wanted} worker_connections exceed open file resource limit: {limit}");
+        found.push(Level::Warn, &Place::Nowhere, message);
+    }
+}

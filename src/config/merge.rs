@@ -1,0 +1,241 @@
+//! What a configuration comes to: `server` inherits from `mail`, what is not set gets its default, and what contradicts
+//! itself is found.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use gatepost_proto::{Mechanisms, Protocol, imap, pop3, smtp};
+
+use super::diagnostic::{Diagnostics, Place};
+use super::listen::Listen;
+use super::paths::Paths;
+use super::settings::{AuthChoice, Dialect, Given, MailSettings, MainSettings, ProxyPass, ProxyTarget};
+use super::system::System;
+use super::{Auth, AuthHttp, FrontEnd, Process, Proxy, ProxyProtocol, Server};
+use crate::addr::Address;
+use crate::log::{Destination, Level, Spec};
+
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
+const DEFAULT_RESOLVER_TIMEOUT: Duration = Duration::from_secs(30);
+const DEFAULT_PROXY_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
+const DEFAULT_MAX_ERRORS: u64 = 5;
+const DEFAULT_CONNECTIONS: u64 = 512;
+
+/// The process.
+pub fn process(main: &MainSettings, paths: &Paths) -> Process {
+    Process {
+        error_log: main_log(&main.error_log, paths),
+        user: main.user.clone(),
+        daemon: main.daemon.unwrap_or(true),
+        master_process: main.master_process.unwrap_or(true),
+        pid: main.pid.clone().unwrap_or_else(|| paths.full(&paths.pid)),
+        worker_processes: count(main.worker_processes, 1),
+        worker_connections: count(main.worker_connections, DEFAULT_CONNECTIONS),
+        worker_rlimit_nofile: main.worker_rlimit_nofile,
+        worker_rlimit_core: main.worker_rlimit_core,
+        worker_priority: main.worker_priority.unwrap_or(0),
+        worker_shutdown_timeout: main.worker_shutdown_timeout.filter(|time| !time.is_zero()),
+        working_directory: main.working_directory.clone(),
+        multi_accept: main.multi_accept.unwrap_or(false),
+    }
+}
+
+fn count(number: Option<u64>, default: u64) -> usize {
+    usize::try_from(number.unwrap_or(default)).unwrap_or(usize::MAX).max(1)
+}
+
+/// nginx wants one log on this machine: where the configuration names none, the default one joins in.
+fn main_log(specs: &[Spec], paths: &Paths) -> Vec<Spec> {
+    let mut specs = specs.to_vec();
+    if specs.iter().all(|spec| matches!(spec.destination, Destination::Syslog(_))) {
+        let destination = match paths.error_log.as_str() {
+            "" => Destination::Stderr,
+            name => Destination::File(paths.full(name)),
+        };
+        specs.push(Spec { destination, level: Level::Error });
+    }
+    specs
+}
+
+/// A `mail` block and the servers in it.
+pub struct Mail<'a> {
+    /// The block.
+    pub mail: &'a MailSettings,
+    /// Its servers.
+    pub servers: &'a [MailSettings],
+    /// The logs of the main level.
+    pub error_log: &'a [Spec],
+    /// The machine.
+    pub system: &'a dyn System,
+}
+
+impl Mail<'_> {
+    /// Finds what is missing or contradicts itself.
+    pub fn check(&self, diagnostics: &mut Diagnostics) {
+        for server in self.servers {
+            if server.protocol == Given::Absent && !server.tainted {
+                let message = format!("unknown mail protocol for server{}", server.place);
+                diagnostics.error(&Place::Nowhere, message);
+            }
+        }
+        for server in self.servers {
+            self.check_auth(server, diagnostics);
+        }
+        let users_file = |server| matches!(self.auth(server), Given::Good(AuthChoice::UsersFile(_)) | Given::Bad);
+        if !self.servers.iter().any(users_file) {
+            without_users_file(self.mail, diagnostics);
+        }
+    }
+
+    fn check_auth(&self, server: &MailSettings, diagnostics: &mut Diagnostics) {
+        match self.auth(server) {
+            Given::Absent if !server.tainted && !self.mail.tainted => {
+                let message = format!("no \"auth_http\" is defined for server{}", server.place);
+                diagnostics.error(&Place::Nowhere, message);
+            }
+            Given::Good(AuthChoice::Http { .. }) => without_users_file(server, diagnostics),
+            _ => {}
+        }
+    }
+
+    fn auth<'s>(&'s self, server: &'s MailSettings) -> &'s Given<AuthChoice> {
+        if server.auth == Given::Absent { &self.mail.auth } else { &server.auth }
+    }
+
+    /// The servers with all that they inherit, and their `listen`s.
+    pub fn merge(&self) -> Option<Vec<(Vec<Listen>, Arc<Server>)>> {
+        let merged = |server: &MailSettings| Some((server.listens.clone(), Arc::new(self.server(server)?)));
+        self.servers.iter().map(merged).collect()
+    }
+
+    fn server(&self, own: &MailSettings) -> Option<Server> {
+        let mail = self.mail;
+        let Given::Good(protocol) = own.protocol else { return None };
+        let server_name = own.server_name.as_ref().or(mail.server_name.as_ref()).filter(|name| !name.is_empty());
+        let server_name = server_name.cloned().unwrap_or_else(|| self.system.hostname());
+        let logs = [&own.error_log, &mail.error_log].into_iter().find(|logs| !logs.is_empty());
+        let networks = if own.real_ip_from.is_empty() { &mail.real_ip_from } else { &own.real_ip_from };
+        Some(Server {
+            front_end: self.front_end(own, protocol, &server_name),
+            server_name,
+            timeout: either(&own.timeout, &mail.timeout, DEFAULT_TIMEOUT),
+            error_log: logs.map_or(self.error_log, Vec::as_slice).to_vec(),
+            auth: self.auth_settings(own, protocol)?,
+            proxy: self.proxy(own),
+            resolver: own.resolver.clone().or_else(|| mail.resolver.clone()).flatten(),
+            resolver_timeout: either(&own.resolver_timeout, &mail.resolver_timeout, DEFAULT_RESOLVER_TIMEOUT),
+            real_ip_from: networks.clone(),
+        })
+    }
+
+    fn front_end(&self, own: &MailSettings, protocol: Protocol, server_name: &str) -> FrontEnd {
+        let mail = self.mail;
+        let server_name = server_name.to_string();
+        let max_errors = either(&own.max_errors, &mail.max_errors, DEFAULT_MAX_ERRORS);
+        let max_errors = u32::try_from(max_errors).unwrap_or(u32::MAX);
+        match protocol {
+            Protocol::Imap => {
+                let (client_buffer, capabilities, auth) =
+                    self.dialect(&own.imap, &mail.imap, &["IMAP4", "IMAP4rev1", "UIDPLUS"]);
+                FrontEnd::Imap(Arc::new(imap::Options {
+                    server_name,
+                    capabilities,
+                    auth: auth.unwrap_or(Mechanisms { plain: true, ..Mechanisms::default() }),
+                    client_buffer,
+                    max_errors,
+                    starttls: gatepost_proto::StartTls::Off,
+                }))
+            }
+            Protocol::Pop3 => {
+                let (_, capabilities, auth) = self.dialect(&own.pop3, &mail.pop3, &["TOP", "USER", "UIDL"]);
+                let auth = auth.unwrap_or(Mechanisms { plain: true, ..Mechanisms::default() });
+                FrontEnd::Pop3(Arc::new(pop3::Options {
+                    server_name,
+                    capabilities,
+                    // In nginx `plain` brings LOGIN with it.
+                    auth: Mechanisms { login: auth.plain, ..auth },
+                    max_errors,
+                    starttls: gatepost_proto::StartTls::Off,
+                }))
+            }
+            Protocol::Smtp => {
+                let (client_buffer, capabilities, auth) = self.dialect(&own.smtp, &mail.smtp, &[]);
+                FrontEnd::Smtp {
+                    options: Arc::new(smtp::Options {
+                        server_name,
+                        capabilities,
+                        auth: auth.unwrap_or(Mechanisms { plain: true, login: true, ..Mechanisms::default() }),
+                        client_buffer,
+                        max_errors,
+                        starttls: gatepost_proto::StartTls::Off,
+                    }),
+                    greeting_delay: either(&own.smtp_greeting_delay, &mail.smtp_greeting_delay, Duration::ZERO),
+                }
+            }
+        }
+    }
+
+    fn dialect(&self, own: &Dialect, mail: &Dialect, default: &[&str]) -> (usize, Vec<String>, Option<Mechanisms>) {
+        let client_buffer = own.client_buffer.or(mail.client_buffer).unwrap_or_else(|| self.system.page_size());
+        let set = [&own.capabilities, &mail.capabilities].into_iter().find(|list| !list.is_empty());
+        let capabilities = set.cloned().unwrap_or_else(|| default.iter().map(ToString::to_string).collect());
+        (client_buffer, capabilities, own.auth.or(mail.auth))
+    }
+
+    fn auth_settings(&self, own: &MailSettings, protocol: Protocol) -> Option<Auth> {
+        let mail = self.mail;
+        let headers = if own.auth_http_headers.is_empty() { &mail.auth_http_headers } else { &own.auth_http_headers };
+        match self.auth(own) {
+            Given::Good(AuthChoice::Http { addresses, host, uri }) => Some(Auth::Http(AuthHttp {
+                addresses: addresses.clone(),
+                name: addresses.first()?.to_string(),
+                host: host.clone(),
+                uri: uri.clone(),
+                headers: headers.clone(),
+                timeout: either(&own.auth_http_timeout, &mail.auth_http_timeout, DEFAULT_TIMEOUT),
+                pass_client_cert: either(&own.auth_http_pass_client_cert, &mail.auth_http_pass_client_cert, false),
+            })),
+            Given::Good(AuthChoice::UsersFile(path)) => Some(Auth::UsersFile {
+                path: path.clone(),
+                proxy_pass: own.proxy_pass.as_ref().or(mail.proxy_pass.as_ref()).map(|to| target(to, protocol)),
+            }),
+            Given::Absent | Given::Bad => None,
+        }
+    }
+
+    fn proxy(&self, own: &MailSettings) -> Proxy {
+        let mail = self.mail;
+        Proxy {
+            buffer: own.proxy_buffer.or(mail.proxy_buffer).unwrap_or_else(|| self.system.page_size()),
+            timeout: either(&own.proxy_timeout, &mail.proxy_timeout, DEFAULT_PROXY_TIMEOUT),
+            pass_error_message: either(&own.proxy_pass_error_message, &mail.proxy_pass_error_message, false),
+            smtp_auth: either(&own.proxy_smtp_auth, &mail.proxy_smtp_auth, false),
+            xclient: either(&own.xclient, &mail.xclient, true),
+            proxy_protocol: either(&own.proxy_protocol, &mail.proxy_protocol, ProxyProtocol::Off),
+        }
+    }
+}
+
+/// `proxy_pass` in a block where no users file needs it.
+fn without_users_file(block: &MailSettings, diagnostics: &mut Diagnostics) {
+    if let Some(proxy_pass) = &block.proxy_pass {
+        diagnostics.error(&proxy_pass.place, "\"proxy_pass\" directive has no effect with \"auth_http\"");
+    }
+}
+
+/// The port of a mail server that `proxy_pass` gives none is that of the protocol: 143, 110 or 25.
+fn target(proxy_pass: &ProxyPass, protocol: Protocol) -> Address {
+    let default_port = match protocol {
+        Protocol::Imap => 143,
+        Protocol::Pop3 => 110,
+        Protocol::Smtp => 25,
+    };
+    match &proxy_pass.target {
+        ProxyTarget::Ip(ip, port) => Address::Ip((*ip, port.unwrap_or(default_port)).into()),
+        ProxyTarget::Unix(path) => Address::Unix(path.clone()),
+    }
+}
+
+fn either<T: Clone>(own: &Option<T>, outer: &Option<T>, default: T) -> T {
+    own.as_ref().or(outer.as_ref()).cloned().unwrap_or(default)
+}

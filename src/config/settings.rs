@@ -1,0 +1,153 @@
+//! The directives as they are set, before `server` inherits from `mail` and defaults are filled in.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use gatepost_proto::{Mechanisms, Protocol};
+
+use super::diagnostic::Place;
+use super::listen::Listen;
+use super::{Network, ProxyProtocol, Resolver};
+use crate::log;
+
+/// The main level and `events`. `None` is "not set".
+#[derive(Debug, Default)]
+pub struct MainSettings {
+    pub error_log: Vec<log::Spec>,
+    pub user: Option<(String, Option<String>)>,
+    pub daemon: Option<bool>,
+    pub master_process: Option<bool>,
+    pub pid: Option<PathBuf>,
+    pub worker_processes: Option<u64>,
+    pub worker_connections: Option<u64>,
+    pub worker_rlimit_nofile: Option<u64>,
+    pub worker_rlimit_core: Option<u64>,
+    pub worker_priority: Option<i32>,
+    pub worker_shutdown_timeout: Option<Duration>,
+    pub working_directory: Option<PathBuf>,
+    pub multi_accept: Option<bool>,
+    /// The names of the blocks that were met.
+    pub blocks: Vec<&'static str>,
+    /// Directives without effect.
+    pub ignored: super::ignored::Ignored,
+}
+
+/// A `mail` or `server` block. `None` is "not set".
+#[derive(Debug)]
+pub struct MailSettings {
+    /// Where the block begins.
+    pub place: Place,
+    /// Something in the block could not be understood at all, so what seems to be missing may be it.
+    pub tainted: bool,
+    pub protocol: Given<Protocol>,
+    pub listens: Vec<Listen>,
+    /// There is a `listen`, good or bad.
+    pub listen_seen: bool,
+    pub timeout: Option<Duration>,
+    pub server_name: Option<String>,
+    pub error_log: Vec<log::Spec>,
+    /// `Some(None)` is `off`.
+    pub resolver: Option<Option<Resolver>>,
+    pub resolver_timeout: Option<Duration>,
+    pub max_errors: Option<u64>,
+    pub auth: Given<AuthChoice>,
+    pub auth_http_timeout: Option<Duration>,
+    pub auth_http_headers: Vec<(String, String)>,
+    pub auth_http_pass_client_cert: Option<bool>,
+    pub proxy_pass: Option<ProxyPass>,
+    pub imap: Dialect,
+    pub pop3: Dialect,
+    pub smtp: Dialect,
+    pub smtp_greeting_delay: Option<Duration>,
+    pub proxy: Option<bool>,
+    pub proxy_buffer: Option<usize>,
+    pub proxy_timeout: Option<Duration>,
+    pub proxy_pass_error_message: Option<bool>,
+    pub proxy_smtp_auth: Option<bool>,
+    pub proxy_protocol: Option<ProxyProtocol>,
+    pub xclient: Option<bool>,
+    pub real_ip_from: Vec<Network>,
+    pub starttls: Option<bool>,
+    pub ssl: Option<bool>,
+}
+
+/// A value whose absence is a mistake, so that a bad one must not look like none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Given<T> {
+    /// Not set.
+    Absent,
+    /// Set, but not to something that can be used.
+    Bad,
+    /// Set.
+    Good(T),
+}
+
+/// What the three protocols have in common.
+#[derive(Debug, Default)]
+pub struct Dialect {
+    pub client_buffer: Option<usize>,
+    pub capabilities: Vec<String>,
+    pub auth: Option<Mechanisms>,
+}
+
+/// Who decides about logins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AuthChoice {
+    /// `auth_http`
+    Http { addresses: Vec<crate::addr::Address>, host: String, uri: String },
+    /// `auth_users_file`
+    UsersFile(PathBuf),
+}
+
+/// `proxy_pass`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProxyPass {
+    pub target: ProxyTarget,
+    pub place: Place,
+}
+
+/// The operand of `proxy_pass`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ProxyTarget {
+    Ip(IpAddr, Option<u16>),
+    Unix(PathBuf),
+}
+
+impl MailSettings {
+    /// A block with nothing set.
+    pub fn new(place: Place) -> Self {
+        MailSettings {
+            place,
+            tainted: false,
+            protocol: Given::Absent,
+            listens: Vec::new(),
+            listen_seen: false,
+            timeout: None,
+            server_name: None,
+            error_log: Vec::new(),
+            resolver: None,
+            resolver_timeout: None,
+            max_errors: None,
+            auth: Given::Absent,
+            auth_http_timeout: None,
+            auth_http_headers: Vec::new(),
+            auth_http_pass_client_cert: None,
+            proxy_pass: None,
+            imap: Dialect::default(),
+            pop3: Dialect::default(),
+            smtp: Dialect::default(),
+            smtp_greeting_delay: None,
+            proxy: None,
+            proxy_buffer: None,
+            proxy_timeout: None,
+            proxy_pass_error_message: None,
+            proxy_smtp_auth: None,
+            proxy_protocol: None,
+            xclient: None,
+            real_ip_from: Vec::new(),
+            starttls: None,
+            ssl: None,
+        }
+    }
+}

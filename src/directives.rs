@@ -1,0 +1,193 @@
+//! The table of every directive: where it may stand, how many arguments it takes, what it sets.
+//!
+//! A name that has different meanings in different blocks has several rows.
+
+use gatepost_conf::table::{Arity, Contexts, Entry};
+
+use crate::config::ProxyProtocol;
+use crate::config::call::{Call, Outcome};
+use crate::config::setters::{self, APOP, CRAM_MD5, EXTERNAL, LOGIN, NONE, PLAIN};
+use crate::config::settings::{MailSettings, MainSettings};
+use crate::config::{error_log, ignored, listen, tls};
+
+/// Outside every block, and in `-g`.
+pub const MAIN: Contexts = Contexts(1);
+/// In `events`.
+pub const EVENTS: Contexts = Contexts(2);
+/// In `mail`.
+pub const MAIL: Contexts = Contexts(4);
+/// In `server` in `mail`.
+pub const SERVER: Contexts = Contexts(8);
+
+/// In `mail`, and in `server`, which inherits from it.
+const BOTH: Contexts = MAIL.or(SERVER);
+const ANYWHERE: Contexts = MAIN.or(EVENTS).or(BOTH);
+
+/// What a directive does.
+#[derive(Debug, Clone, Copy)]
+pub enum Action {
+    /// Reads other files in its place.
+    Include,
+    /// Begins `events`.
+    Events,
+    /// Begins `mail`.
+    Mail,
+    /// Begins a `server`.
+    Server,
+    /// Has a block that is none of our business.
+    Skip,
+    /// Sets something of the main level.
+    Main(fn(&mut MainSettings, &mut Call<'_>) -> Outcome),
+    /// Sets something of `mail` or `server`.
+    Block(fn(&mut MailSettings, &mut Call<'_>) -> Outcome),
+}
+
+use Action::{Block, Main};
+
+const ONE: Arity = Arity::exactly(1);
+const TWO: Arity = Arity::exactly(2);
+
+const fn row(name: &'static str, contexts: Contexts, arity: Arity, action: Action) -> Entry<Action> {
+    Entry { name, contexts, arity, block: false, action }
+}
+
+const fn block(name: &'static str, contexts: Contexts, action: Action) -> Entry<Action> {
+    Entry { name, contexts, arity: Arity::NONE, block: true, action }
+}
+
+const fn ssl(name: &'static str, arity: Arity) -> Entry<Action> {
+    row(name, BOTH, arity, Block(|_, c| tls::refuse(c)))
+}
+
+/// The table.
+pub const DIRECTIVES: &[Entry<Action>] = &[
+    row("include", ANYWHERE, ONE, Action::Include),
+    block("events", MAIN, Action::Events),
+    block("mail", MAIN, Action::Mail),
+    block("server", MAIL, Action::Server),
+    block("http", MAIN, Action::Skip),
+    block("stream", MAIN, Action::Skip),
+    // The process.
+    row("daemon", MAIN, ONE, Main(|m, c| c.flag(&mut m.daemon))),
+    row("error_log", MAIN, Arity::ANY, Main(|m, c| error_log::directive(&mut m.error_log, c))),
+    row("master_process", MAIN, ONE, Main(|m, c| c.flag(&mut m.master_process))),
+    row("pid", MAIN, ONE, Main(|m, c| c.path(&mut m.pid))),
+    row("user", MAIN, Arity::between(1, 2), Main(setters::user)),
+    row("worker_priority", MAIN, ONE, Main(setters::worker_priority)),
+    row("worker_processes", MAIN, ONE, Main(setters::worker_processes)),
+    row("worker_rlimit_core", MAIN, ONE, Main(|m, c| c.offset(&mut m.worker_rlimit_core))),
+    row("worker_rlimit_nofile", MAIN, ONE, Main(|m, c| c.number(&mut m.worker_rlimit_nofile))),
+    row("worker_shutdown_timeout", MAIN, ONE, Main(|m, c| c.milliseconds(&mut m.worker_shutdown_timeout))),
+    row("working_directory", MAIN, ONE, Main(|m, c| c.path(&mut m.working_directory))),
+    row("debug_points", MAIN, ONE, Main(ignored::debug_points)),
+    row("env", MAIN, ONE, Main(ignored::env)),
+    row("load_module", MAIN, ONE, Main(ignored::load_module)),
+    row("lock_file", MAIN, ONE, Main(ignored::text)),
+    row("pcre_jit", MAIN, ONE, Main(ignored::flag)),
+    row("ssl_engine", MAIN, ONE, Main(ignored::text)),
+    row("thread_pool", MAIN, Arity::between(2, 3), Main(ignored::thread_pool)),
+    row("timer_resolution", MAIN, ONE, Main(ignored::milliseconds)),
+    row("worker_cpu_affinity", MAIN, Arity::ANY, Main(ignored::cpu_affinity)),
+    // Events.
+    row("multi_accept", EVENTS, ONE, Main(|m, c| c.flag(&mut m.multi_accept))),
+    row("worker_connections", EVENTS, ONE, Main(setters::worker_connections)),
+    row("accept_mutex", EVENTS, ONE, Main(ignored::flag)),
+    row("accept_mutex_delay", EVENTS, ONE, Main(ignored::milliseconds)),
+    row("debug_connection", EVENTS, ONE, Main(ignored::debug_connection)),
+    row("epoll_events", EVENTS, ONE, Main(ignored::number)),
+    row("use", EVENTS, ONE, Main(ignored::event_method)),
+    row("worker_aio_requests", EVENTS, ONE, Main(ignored::number)),
+    // Servers.
+    row("error_log", BOTH, Arity::ANY, Block(|s, c| error_log::directive(&mut s.error_log, c))),
+    row("listen", SERVER, Arity::ANY, Block(listen::directive)),
+    row("max_errors", BOTH, ONE, Block(|s, c| c.number(&mut s.max_errors))),
+    row("protocol", SERVER, ONE, Block(setters::protocol)),
+    row("resolver", BOTH, Arity::ANY, Block(setters::resolver)),
+    row("resolver_timeout", BOTH, ONE, Block(|s, c| c.milliseconds(&mut s.resolver_timeout))),
+    row("server_name", BOTH, ONE, Block(|s, c| c.text(&mut s.server_name))),
+    row("set_real_ip_from", BOTH, ONE, Block(setters::real_ip_from)),
+    row("timeout", BOTH, ONE, Block(|s, c| c.milliseconds(&mut s.timeout))),
+    // Who may log in.
+    row("auth_http", BOTH, ONE, Block(setters::auth_http)),
+    row("auth_http_header", BOTH, TWO, Block(setters::auth_http_header)),
+    row("auth_http_pass_client_cert", BOTH, ONE, Block(|s, c| c.flag(&mut s.auth_http_pass_client_cert))),
+    row("auth_http_timeout", BOTH, ONE, Block(|s, c| c.milliseconds(&mut s.auth_http_timeout))),
+    row("auth_users_file", BOTH, ONE, Block(setters::auth_users_file)),
+    // The protocols.
+    row("imap_auth", BOTH, Arity::ANY, Block(|s, c| setters::mechanisms(&mut s.imap, c, IMAP_MECHANISMS))),
+    row("imap_capabilities", BOTH, Arity::ANY, Block(|s, c| setters::capabilities(&mut s.imap, c))),
+    row("imap_client_buffer", BOTH, ONE, Block(|s, c| c.size(&mut s.imap.client_buffer))),
+    row("pop3_auth", BOTH, Arity::ANY, Block(|s, c| setters::mechanisms(&mut s.pop3, c, POP3_MECHANISMS))),
+    row("pop3_capabilities", BOTH, Arity::ANY, Block(|s, c| setters::capabilities(&mut s.pop3, c))),
+    row("smtp_auth", BOTH, Arity::ANY, Block(|s, c| setters::mechanisms(&mut s.smtp, c, SMTP_MECHANISMS))),
+    row("smtp_capabilities", BOTH, Arity::ANY, Block(|s, c| setters::capabilities(&mut s.smtp, c))),
+    row("smtp_client_buffer", BOTH, ONE, Block(|s, c| c.size(&mut s.smtp.client_buffer))),
+    row("smtp_greeting_delay", BOTH, ONE, Block(|s, c| c.milliseconds(&mut s.smtp_greeting_delay))),
+    // Mail servers.
+    row("proxy", BOTH, ONE, Block(ignored::proxy)),
+    row("proxy_buffer", BOTH, ONE, Block(|s, c| c.size(&mut s.proxy_buffer))),
+    row("proxy_pass", BOTH, ONE, Block(setters::proxy_pass)),
+    row("proxy_pass_error_message", BOTH, ONE, Block(|s, c| c.flag(&mut s.proxy_pass_error_message))),
+    row("proxy_protocol", BOTH, ONE, Block(|s, c| c.choice(&mut s.proxy_protocol, PROXY_PROTOCOLS))),
+    row("proxy_smtp_auth", BOTH, ONE, Block(|s, c| c.flag(&mut s.proxy_smtp_auth))),
+    row("proxy_timeout", BOTH, ONE, Block(|s, c| c.milliseconds(&mut s.proxy_timeout))),
+    row("xclient", BOTH, ONE, Block(|s, c| c.flag(&mut s.xclient))),
+    // TLS.
+    row("ssl", BOTH, ONE, Block(tls::ssl)),
+    row("starttls", BOTH, ONE, Block(tls::starttls)),
+    ssl("ssl_certificate", ONE),
+    ssl("ssl_certificate_compression", ONE),
+    ssl("ssl_certificate_key", ONE),
+    ssl("ssl_ciphers", ONE),
+    ssl("ssl_client_certificate", ONE),
+    ssl("ssl_conf_command", TWO),
+    ssl("ssl_crl", ONE),
+    ssl("ssl_dhparam", ONE),
+    ssl("ssl_ecdh_curve", ONE),
+    ssl("ssl_password_file", ONE),
+    ssl("ssl_prefer_server_ciphers", ONE),
+    ssl("ssl_protocols", Arity::ANY),
+    ssl("ssl_session_cache", Arity::between(1, 2)),
+    ssl("ssl_session_ticket_key", ONE),
+    ssl("ssl_session_tickets", ONE),
+    ssl("ssl_session_timeout", ONE),
+    ssl("ssl_trusted_certificate", ONE),
+    ssl("ssl_verify_client", ONE),
+    ssl("ssl_verify_depth", ONE),
+];
+
+const IMAP_MECHANISMS: &[setters::Mechanism] = &[PLAIN, LOGIN, CRAM_MD5, EXTERNAL];
+const POP3_MECHANISMS: &[setters::Mechanism] = &[PLAIN, APOP, CRAM_MD5, EXTERNAL];
+const SMTP_MECHANISMS: &[setters::Mechanism] = &[PLAIN, LOGIN, CRAM_MD5, EXTERNAL, NONE];
+
+const PROXY_PROTOCOLS: &[(&str, ProxyProtocol)] =
+    &[("off", ProxyProtocol::Off), ("on", ProxyProtocol::V1), ("v2", ProxyProtocol::V2)];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_has_one_row_for_each_context() {
+        for (index, entry) in DIRECTIVES.iter().enumerate() {
+            for other in &DIRECTIVES[..index] {
+                let same = entry.name == other.name && entry.contexts.meets(other.contexts);
+                assert!(!same, "{} stands twice in the table", entry.name);
+            }
+        }
+    }
+
+    #[test]
+    fn setters_act_where_their_settings_are() {
+        for entry in DIRECTIVES {
+            let allowed = match entry.action {
+                Action::Include => ANYWHERE,
+                Action::Events | Action::Mail | Action::Skip => MAIN,
+                Action::Server => MAIL,
+                Main(_) => MAIN.or(EVENTS),
+                Block(_) => BOTH,
+            };
+            assert_eq!(entry.contexts.or(allowed), allowed, "{}", entry.name);
+        }
+    }
+}
