@@ -159,12 +159,12 @@ impl Log {
             return;
         }
         let stamp = clock::now();
-        let complaint = with_buffer(|line| {
+        let complaints = with_buffer(|line| {
             line::spell(line, &stamp, level, connection, message);
             let targets = self.targets.iter().filter(|target| level <= target.level);
-            targets.filter_map(|target| target.sink.write(&stamp, level, line).err()).last()
+            targets.filter_map(|target| target.sink.write(&stamp, level, line).err()).collect::<Vec<_>>()
         });
-        if let Some(complaint) = complaint {
+        for complaint in complaints {
             self.complain(&stamp, &complaint);
         }
     }

@@ -195,7 +195,7 @@ async fn trouble() {
 async fn answers_that_make_no_sense() {
     let message = "127.0.0.1 could not be resolved (1: Format error)".to_string();
     let other = Record::from_rdata(name(POINTER), 60, RData::TXT(TXT::new(vec!["x".to_string()])));
-    let (other_type, _) = server(move |question, _| vec![respond(question, &[other.clone()])]).await;
+    let (other_type, _) = server(move |question, _| vec![respond(question, std::slice::from_ref(&other))]).await;
     let (other_name, _) = server(|question, _| vec![respond(question, &[ptr("x.example.", "a.example.")])]).await;
     // A PTR record without data.
     let (empty, _) = server(|question, _| {
