@@ -9,3 +9,6 @@
 mod harness;
 mod imap;
 mod pop3;
+mod relay;
+mod secrets;
+mod time;

@@ -1,5 +1,7 @@
 //! Bytes in failure messages.
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+
 /// How much of a long text a message shows around the place that matters.
 const SHOWN: usize = 600;
 
@@ -27,4 +29,14 @@ pub(crate) fn diff(expected: &[u8], got: &[u8]) -> String {
         show(&expected[from..]),
         show(&got[from..]),
     )
+}
+
+/// In base64.
+pub(crate) fn b64(bytes: impl AsRef<[u8]>) -> String {
+    BASE64_STANDARD.encode(bytes)
+}
+
+/// Out of base64, as text.
+pub(crate) fn unb64(text: &str) -> String {
+    String::from_utf8(BASE64_STANDARD.decode(text).unwrap()).unwrap()
 }

@@ -3,6 +3,7 @@
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::bytes::{diff, show};
@@ -105,6 +106,12 @@ impl Conn {
         self
     }
 
+    /// Sends one thing, and the next bytes are the other.
+    #[track_caller]
+    pub(crate) fn ask(&mut self, sent: impl AsRef<[u8]>, expected: impl AsRef<[u8]>) -> &mut Conn {
+        self.send(sent).expect(expected)
+    }
+
     /// Takes what comes up to the end of the line, and gives it with its CRLF.
     #[track_caller]
     pub(crate) fn line(&mut self) -> String {
@@ -181,12 +188,20 @@ impl Conn {
         self
     }
 
-    /// A second handle that only sends, for transfers in both directions at once.
+    /// A second handle to the same connection, for another thread to send on.
     pub(crate) fn sender(&self) -> Conn {
         match &self.stream {
             Stream::Tcp(s) => Conn::tcp(s.try_clone().unwrap()),
             Stream::Unix(s) => Conn::unix(s.try_clone().unwrap()),
         }
+    }
+
+    /// Sends from another thread, so that this one can receive.
+    pub(crate) fn send_aside(&self, bytes: Vec<u8>) -> JoinHandle<()> {
+        let mut sender = self.sender();
+        std::thread::spawn(move || {
+            sender.send(bytes);
+        })
     }
 
     /// Reads once; false when nothing came until the deadline, or the connection ended.

@@ -12,6 +12,7 @@ mod subject;
 mod wire;
 
 pub(crate) use auth::{Auth, Reply, Request};
+pub(crate) use bytes::{b64, unb64};
 pub(crate) use conn::Conn;
 pub(crate) use listener::Backend;
 pub(crate) use proxy::Proxy;

@@ -162,6 +162,8 @@ fn spawn(prefix: &TempDir) -> Child {
         .arg("-p")
         .arg(dir)
         .args(["-c", "nginx.conf", "-e", "error.log", "-g", "daemon off; master_process off;"])
+        // nginx takes a variable of this name for inherited sockets.
+        .env_remove("NGINX")
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(File::create(dir.join("stderr")).unwrap())
