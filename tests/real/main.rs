@@ -7,10 +7,11 @@ mod addresses;
 mod auth;
 mod curl;
 mod large;
+mod mailbox_clients;
 mod messages;
 mod process;
 mod proxy;
 mod python;
-mod readers;
+
 mod site;
 mod swaks;

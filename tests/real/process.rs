@@ -36,7 +36,8 @@ impl Server {
         let mut process = Command::new("setpriv");
         process.args(["--pdeathsig", "TERM", "--"]).args(command);
         process.stdin(Stdio::null()).stdout(output.try_clone().unwrap()).stderr(output);
-        process.process_group(0);
+        // To nginx it means inherited sockets; to these tests, where nginx is.
+        process.env_remove("NGINX").process_group(0);
         let (started, pid) = mpsc::channel();
         let (ended, exited) = mpsc::channel();
         let keeper = thread::spawn(move || {

@@ -24,7 +24,7 @@ fn poplib(logins: Logins) {
     let proxy = Proxy::start(logins);
     let user = proxy.user("poplib");
     for text in ["first\r\n.\r\n..\r\n.end\r\n", "second\r\n"] {
-        proxy.site.deliver(&user, &format!("Subject: for poplib\r\n\r\n{text}"));
+        proxy.site.deliver(&user, format!("Subject: for poplib\r\n\r\n{text}").as_bytes());
     }
     proxy.site.inbox(&user, 2);
     python("check_pop3.py", &[&proxy.fronts.pop3.to_string(), &user, password(&user), CLIENT]);
@@ -56,26 +56,29 @@ fn a_thousand_messages(logins: Logins) {
     let proxy = Proxy::start(logins);
     let user = proxy.user("copy");
     let directory = tempfile::tempdir().unwrap();
+    let [up, down] = ["up", "down"].map(|direction| directory.path().join(direction));
     let messages: Vec<Vec<u8>> = (0..1000).map(message).collect();
-    write_all(&directory.path().join("up"), &messages);
-    let copy = |direction: &str| {
-        let files = directory.path().join(direction);
-        std::fs::create_dir_all(&files).unwrap();
-        let address = proxy.fronts.imap.to_string();
-        python("copy_mailbox.py", &[direction, &address, &user, password(&user), files.to_str().unwrap()]);
-    };
-    copy("up");
+    write_all(&up, &messages);
+    std::fs::create_dir(&down).unwrap();
+    copy_mailbox(&proxy, "up", &user, &up);
     assert_same_mailbox(proxy.site.inbox(&user, messages.len()), messages.clone());
-    copy("down");
+    copy_mailbox(&proxy, "down", &user, &down);
     // In the order in which they went.
-    assert!(read_all(&directory.path().join("down")) == messages, "messages changed on their way");
+    assert!(read_all(&down) == messages, "messages changed on their way");
+}
+
+/// Appends each file of `files` to INBOX (`up`), or writes each message of INBOX to a file there (`down`).
+pub(crate) fn copy_mailbox(proxy: &Proxy, direction: &str, user: &str, files: &Path) {
+    let address = proxy.fronts.imap.to_string();
+    python("copy_mailbox.py", &[direction, &address, user, password(user), files.to_str().unwrap()]);
 }
 
 fn password(user: &str) -> &'static str {
     password_of(user).expect("a known user")
 }
 
-fn python(script: &str, arguments: &[&str]) {
+/// Runs one of the scripts; it must succeed.
+pub(crate) fn python(script: &str, arguments: &[&str]) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/real/python").join(script);
     run(Command::new("python3").arg("-B").arg(path).args(arguments), b"").success();
 }

@@ -29,6 +29,7 @@ pub(crate) const AWKWARD_PASSWORD: &str = r#"p %41+"ss\ (w)=rd{3}"#;
 /// The mailboxes. Of each there is a second, with this suffix, for the same test with other logins.
 const USERS: &[&str] = &[
     AWKWARD_USER,
+    "behind",
     "bigimap",
     "bigsmtp",
     "copy",
@@ -42,6 +43,7 @@ const USERS: &[&str] = &[
     "mutt",
     "poplib",
     "proxied",
+    "proxied2",
     "smtplib",
     "submission",
     "swaks",
@@ -133,10 +135,10 @@ impl Site {
     }
 
     /// Puts a message into the user's INBOX, past the proxy. Lines may end in CRLF.
-    pub(crate) fn deliver(&self, user: &str, message: &str) {
+    pub(crate) fn deliver(&self, user: &str, message: &[u8]) {
         let mut save = Command::new(program("doveadm"));
         save.arg("-c").arg(self.directory.path().join("dovecot/dovecot.conf")).args(["save", "-u", user]);
-        run(&mut save, message.as_bytes()).success();
+        run(&mut save, message).success();
     }
 
     /// Waits until the user's INBOX holds `count` messages, and reads them from Dovecot's disk: lines end in CRLF.

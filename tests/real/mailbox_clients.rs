@@ -1,0 +1,172 @@
+//! mbsync, fetchmail and mutt: programs that keep mailboxes.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use crate::messages::{assert_same_mailbox, message, read_all};
+use crate::process::{Outcome, run};
+use crate::proxy::{Logins, Proxy, with_all_logins};
+use crate::site::{DOMAIN, PASSWORD, with_crlf};
+
+with_all_logins!(mbsync, fetchmail, mutt);
+
+/// A thousand messages, from a local mailbox to the server and back into another.
+fn mbsync(logins: Logins) {
+    let proxy = Proxy::start(logins);
+    let user = proxy.user("mbsync");
+    let home = Home::new();
+    let messages: Vec<Vec<u8>> = (0..1000).map(message).collect();
+    for (number, message) in messages.iter().enumerate() {
+        home.write(&format!("one/INBOX/new/{number}"), &with_lf(message));
+    }
+    let sync = |near: &str, direction: &str, mechanism: &str| {
+        for part in ["new", "cur", "tmp"] {
+            fs::create_dir_all(home.path().join(near).join("INBOX").join(part)).unwrap();
+        }
+        let configuration = mbsyncrc(home.path(), near, direction, mechanism, proxy.fronts.imap, &user);
+        let file = home.write(&format!("{near}.rc"), configuration.as_bytes());
+        home.run("mbsync", &["-c", &file, "-a"], b"").success();
+    };
+    sync("one", "Push", "LOGIN");
+    let stored = proxy.site.inbox(&user, messages.len());
+    assert_same_mailbox(stored.iter().map(|copy| without_tuid(copy)).collect(), messages);
+    sync("two", "Pull", "CRAM-MD5");
+    let copies: Vec<Vec<u8>> = ["new", "cur"]
+        .iter()
+        .flat_map(|part| read_all(&home.path().join("two/INBOX").join(part)))
+        .map(|copy| without_tuid(&with_crlf(&copy)))
+        .collect();
+    assert_same_mailbox(copies, stored.iter().map(|copy| without_tuid(copy)).collect());
+}
+
+fn mbsyncrc(home: &Path, near: &str, direction: &str, mechanism: &str, server: SocketAddr, user: &str) -> String {
+    let home = home.display();
+    let (host, port) = (server.ip(), server.port());
+    format!(
+        "IMAPStore far\nHost {host}\nPort {port}\nUser {user}\nPass {PASSWORD}\nSSLType None\nAuthMechs {mechanism}\n\n\
+         MaildirStore near\nPath {home}/{near}/\nInbox {home}/{near}/INBOX\n\n\
+         Channel all\nFar :far:INBOX\nNear :near:INBOX\nSync {direction}\nSyncState *\n"
+    )
+}
+
+/// By POP3 and by IMAP: every message comes out as it went in.
+fn fetchmail(logins: Logins) {
+    let proxy = Proxy::start(logins);
+    let user = proxy.user("fetchmail");
+    let messages: Vec<Vec<u8>> = (1..=20).map(message).collect();
+    messages.iter().for_each(|message| proxy.site.deliver(&user, message));
+    for (protocol, server) in [("pop3", proxy.fronts.pop3), ("apop", proxy.fronts.pop3), ("imap", proxy.fronts.imap)] {
+        let home = Home::new();
+        fs::create_dir(home.path().join("got")).unwrap();
+        let configuration = fetchmailrc(home.path(), protocol, server, &user);
+        let file = home.write("fetchmailrc", configuration.as_bytes());
+        home.run("fetchmail", &["--fetchmailrc", &file, "--nodetach", "--nosyslog"], b"").success();
+        let copies = read_all(&home.path().join("got")).iter().map(|copy| with_crlf(copy)).collect();
+        assert_same_mailbox(copies, messages.clone());
+    }
+    if logins == Logins::AuthHttp {
+        assert_eq!(proxy.last_request(&user).header("auth-protocol"), "imap");
+    }
+}
+
+fn fetchmailrc(home: &Path, protocol: &str, server: SocketAddr, user: &str) -> String {
+    let home = home.display();
+    let (host, port) = (server.ip(), server.port());
+    format!(
+        "set invisible\nset no bouncemail\nset idfile {home}/ids\nset pidfile {home}/pid\n\
+         poll {host} protocol {protocol} service {port} user \"{user}\" password \"{PASSWORD}\" sslproto \"\" \
+         fetchall keep no rewrite no mimedecode mda \"cat >$(mktemp {home}/got/XXXXXXXX)\"\n"
+    )
+}
+
+/// Sends three messages, and reads them by IMAP and by POP3.
+fn mutt(logins: Logins) {
+    let proxy = Proxy::start(logins);
+    let user = proxy.user("mutt");
+    let home = Home::new();
+    let mailbox = format!("{user}@{DOMAIN}");
+    for (number, mechanism) in (1..).zip(["plain", "login", "cram-md5"]) {
+        let file = home.write("sender", mutt_sender(proxy.fronts.smtp, &user, mechanism).as_bytes());
+        let body = "Grüße\n.\nFrom mutt\n".as_bytes();
+        home.run("mutt", &["-F", &file, "-s", mechanism, &mailbox], body).success();
+        proxy.site.inbox(&user, number);
+    }
+    for (scheme, server) in [("imap", proxy.fronts.imap), ("pop", proxy.fronts.pop3)] {
+        let got = home.path().join(scheme);
+        fs::create_dir(&got).unwrap();
+        let file = home.write("reader", mutt_reader(scheme, &user, 3, &got).as_bytes());
+        let mutt = format!("mutt -F {file} -f {scheme}://{user}@{server}/");
+        home.run("script", &["-qec", &mutt, "/dev/null"], b"").success();
+        let copies = read_all(&got).iter().map(|copy| with_crlf(copy)).collect();
+        assert_same_mailbox(copies, proxy.site.inbox(&user, 3));
+    }
+}
+
+fn mutt_sender(server: SocketAddr, user: &str, mechanism: &str) -> String {
+    format!(
+        "set smtp_url=\"smtp://{user}@{server}/\" smtp_pass={PASSWORD} smtp_authenticators={mechanism}\n\
+         set from={user}@{DOMAIN} hostname=mutt.example.test ssl_starttls=no ssl_force_tls=no copy=no\n"
+    )
+}
+
+/// The keys it presses write each message to a file in `got`.
+fn mutt_reader(scheme: &str, user: &str, messages: usize, got: &Path) -> String {
+    let keys: String = (1..=messages)
+        .map(|number| format!("<jump>{number}<enter><pipe-message>cat >{}/{number}<enter>", got.display()))
+        .collect();
+    format!(
+        "set {scheme}_user={user} {scheme}_pass={PASSWORD} ssl_starttls=no ssl_force_tls=no\n\
+         set wait_key=no quit=yes pipe_decode=no delete=no\npush \"{keys}<quit>\"\n"
+    )
+}
+
+/// A home directory, so that nobody's own settings matter.
+struct Home(TempDir);
+
+impl Home {
+    fn new() -> Home {
+        Home(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// Writes a file that only its owner may read, as programs want it where passwords stand; returns its path.
+    fn write(&self, name: &str, content: &[u8]) -> String {
+        let path = self.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, content).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        path.to_str().unwrap().to_string()
+    }
+
+    fn run(&self, program: &str, arguments: &[&str], input: &[u8]) -> Outcome {
+        let mut command = Command::new(program);
+        command
+            .env("HOME", self.path())
+            .env("FETCHMAILHOME", self.path())
+            .env("TERM", "vt100")
+            .env("LC_ALL", "C.UTF-8");
+        run(command.args(arguments), input)
+    }
+}
+
+fn with_lf(message: &[u8]) -> Vec<u8> {
+    message.iter().copied().filter(|byte| *byte != b'\r').collect()
+}
+
+/// Takes out the header by which mbsync knows its own copies.
+fn without_tuid(message: &[u8]) -> Vec<u8> {
+    message
+        .split_inclusive(|byte| *byte == b'\n')
+        .filter(|line| !line.starts_with(b"X-TUID: "))
+        .flatten()
+        .copied()
+        .collect()
+}
