@@ -1,6 +1,13 @@
 //! SMTP: RFC 5321, RFC 4954.
 
+mod client;
+mod command;
+mod server;
+
 use crate::{Mechanisms, StartTls};
+
+pub use client::{Client, Login};
+pub use server::Server;
 
 /// What an SMTP front end is told by the configuration.
 #[derive(Debug, Clone)]

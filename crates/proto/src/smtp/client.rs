@@ -1,0 +1,424 @@
+//! The SMTP client that takes a session to a mail server, as nginx 1.31 does: EHLO, XCLIENT, the client's own HELO or
+//! EHLO again, and then AUTH PLAIN, or the MAIL and RCPT of a client without authentication, or nothing.
+//!
+//! All commands are made before the first is sent, so [`Client::new`] is where each of them is checked to be one line.
+//!
+//! Deliberately unlike nginx: what the server sends behind its last answer reaches the client; a reply of several lines
+//! must have the same code in all of them; and XCLIENT must be announced. A mail server that announces extensions, but not
+//! XCLIENT, takes the proxy for the client and may relay for anybody. A one-line answer to EHLO announces nothing at all:
+//! there XCLIENT is tried, and what it answers decides.
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
+
+use zeroize::Zeroizing;
+
+use crate::reply::Replies;
+use crate::{BackEnd, DialogueError, Envelope, Output, Progress, Secret, sasl};
+
+/// What the client is told after a login, in place of the mail server's own words.
+const LOGGED_IN: &[u8] = b"235 2.0.0 OK\r\n";
+
+/// Who is to be taken to the mail server, and how.
+#[derive(Debug)]
+pub struct Login {
+    /// `server_name`, for HELO and EHLO.
+    pub server_name: String,
+    /// `xclient`.
+    pub xclient: bool,
+    /// Where the client comes from; none for a Unix domain socket.
+    pub client_address: Option<IpAddr>,
+    /// The name of the client's address, `[UNAVAILABLE]` or `[TEMPUNAVAIL]`.
+    pub client_host: String,
+    /// The user; empty if there is none.
+    pub user: Vec<u8>,
+    /// The password, if one is known.
+    pub password: Option<Secret>,
+    /// `proxy_smtp_auth`.
+    pub smtp_auth: bool,
+    /// The argument of the client's last HELO or EHLO.
+    pub helo: Option<Vec<u8>>,
+    /// Whether the client ever said EHLO.
+    pub esmtp: bool,
+    /// The client's MAIL and RCPT, if it did not log in.
+    pub envelope: Option<Envelope>,
+    /// `proxy_buffer`: the longest reply, bytes.
+    pub buffer: usize,
+}
+
+/// A [`BackEnd`] for SMTP.
+pub struct Client {
+    replies: Replies,
+    awaited: Awaited,
+    commands: VecDeque<Command>,
+    /// Whether the answer to the last command is the client's, as is: it is the one to its RCPT.
+    is_transparent: bool,
+    action: &'static str,
+}
+
+/// A line to be sent, and the answer it must get.
+struct Command {
+    line: Zeroizing<Vec<u8>>,
+    action: &'static str,
+    awaited: Awaited,
+}
+
+/// Which answers are good.
+#[derive(Clone, Copy)]
+enum Awaited {
+    Greeting,
+    /// Of EHLO, where it must announce XCLIENT.
+    Extensions,
+    Ok,
+    /// Postfix begins anew with a greeting after XCLIENT.
+    XclientOk,
+    Authenticated,
+    Anything,
+}
+
+impl Client {
+    /// A login that has not begun: the server speaks first.
+    ///
+    /// # Errors
+    /// [`DialogueError::Unspeakable`] if something would not be exactly one command, [`DialogueError::NoPassword`] if
+    /// `smtp_auth` needs a password and there is none.
+    pub fn new(login: Login) -> Result<Client, DialogueError> {
+        Ok(Client {
+            replies: Replies::new(login.buffer),
+            awaited: Awaited::Greeting,
+            commands: commands(&login)?,
+            is_transparent: login.envelope.is_some(),
+            action: "connecting to upstream",
+        })
+    }
+
+    fn send(&mut self, command: Command, out: &mut Output) {
+        out.bytes.extend_from_slice(&command.line);
+        self.awaited = command.awaited;
+        self.action = command.action;
+    }
+
+    fn refuse(&mut self, mut reply: Vec<u8>) -> DialogueError {
+        self.action = "reading response from upstream";
+        reply.extend(self.replies.take());
+        DialogueError::Refused { reply }
+    }
+
+    fn finish(&mut self, answer: Vec<u8>) -> Progress {
+        let mut to_client = if self.is_transparent { answer } else { LOGGED_IN.to_vec() };
+        to_client.extend(self.replies.take());
+        Progress::Done { to_client }
+    }
+}
+
+impl BackEnd for Client {
+    fn receive(&mut self, bytes: &[u8], out: &mut Output) -> Result<Progress, DialogueError> {
+        self.action = "reading response from upstream";
+        self.replies.push(bytes);
+        while let Some(reply) = self.replies.next_multiline()? {
+            if !self.awaited.is_met(&reply) {
+                return Err(self.refuse(reply));
+            }
+            if matches!(self.awaited, Awaited::Extensions) && lacks_xclient(&reply) {
+                return Err(DialogueError::NoXclient);
+            }
+            match self.commands.pop_front() {
+                Some(command) => self.send(command, out),
+                None => return Ok(self.finish(reply)),
+            }
+        }
+        Ok(Progress::More)
+    }
+
+    fn action(&self) -> &'static str {
+        self.action
+    }
+}
+
+impl Awaited {
+    fn is_met(self, reply: &[u8]) -> bool {
+        let codes: &[&[u8]] = match self {
+            Awaited::Greeting => &[b"220"],
+            Awaited::Extensions | Awaited::Ok => &[b"250"],
+            Awaited::XclientOk => &[b"220", b"250"],
+            Awaited::Authenticated => &[b"235"],
+            Awaited::Anything => return true,
+        };
+        codes.iter().any(|code| lines(reply).all(|line| line.starts_with(code)))
+    }
+}
+
+/// All that is to be said, in order.
+fn commands(login: &Login) -> Result<VecDeque<Command>, DialogueError> {
+    let mut commands = VecDeque::new();
+    let mut add = |parts: &[&[u8]], what, action, awaited| {
+        let line = line(parts, what)?;
+        commands.push_back(Command { line, action, awaited });
+        Ok(())
+    };
+    let hello = |is_esmtp| if is_esmtp { &b"EHLO "[..] } else { b"HELO " };
+    let first = hello(login.esmtp || login.xclient);
+    let awaited = if login.xclient { Awaited::Extensions } else { Awaited::Ok };
+    add(&[first, login.server_name.as_bytes()], "server name", "sending HELO/EHLO to upstream", awaited)?;
+    if login.xclient {
+        add(&[&xclient(login)], "XCLIENT", "sending XCLIENT to upstream", Awaited::XclientOk)?;
+        if let Some(helo) = &login.helo {
+            let action = "sending client HELO/EHLO to upstream";
+            add(&[hello(login.esmtp), helo], "HELO name", action, Awaited::Ok)?;
+        }
+    }
+    if let Some(Envelope { mail, rcpt }) = &login.envelope {
+        add(&[mail], "MAIL", "sending MAIL FROM to upstream", Awaited::Ok)?;
+        add(&[rcpt], "RCPT", "sending RCPT TO to upstream", Awaited::Anything)?;
+    } else if login.smtp_auth {
+        let message = Zeroizing::new(auth_plain(login)?);
+        add(&[b"AUTH PLAIN ", message.as_bytes()], "AUTH", "sending AUTH to upstream", Awaited::Authenticated)?;
+    }
+    Ok(commands)
+}
+
+/// The one way into a command: it is exactly one line.
+fn line(parts: &[&[u8]], what: &'static str) -> Result<Zeroizing<Vec<u8>>, DialogueError> {
+    if !parts.iter().all(|part| sasl::is_speakable(part)) {
+        return Err(DialogueError::Unspeakable(what));
+    }
+    let length: usize = parts.iter().map(|part| part.len()).sum();
+    let mut line = Zeroizing::new(Vec::with_capacity(length + 2));
+    parts.iter().for_each(|part| line.extend_from_slice(part));
+    line.extend_from_slice(b"\r\n");
+    Ok(line)
+}
+
+/// `XCLIENT ADDR= LOGIN= NAME=`, without the line end. The user is told where it is not proved by AUTH.
+fn xclient(login: &Login) -> Vec<u8> {
+    let address = match login.client_address {
+        Some(IpAddr::V4(address)) => address.to_string(),
+        Some(IpAddr::V6(address)) => format!("IPV6:{address}"),
+        None => "unix:".to_owned(),
+    };
+    let mut text = format!("XCLIENT ADDR={address}").into_bytes();
+    if !login.user.is_empty() && !login.smtp_auth {
+        text.extend_from_slice(b" LOGIN=");
+        text.extend(xtext(&login.user));
+    }
+    text.extend_from_slice(b" NAME=");
+    text.extend(xtext(login.client_host.as_bytes()));
+    text
+}
+
+/// RFC 3461, section 4: printable ASCII without `+` and `=` as it is, the rest as `+XX`.
+fn xtext(bytes: &[u8]) -> Vec<u8> {
+    let mut text = Vec::with_capacity(bytes.len());
+    for byte in bytes {
+        match byte {
+            b'!'..=b'~' if !matches!(byte, b'+' | b'=') => text.push(*byte),
+            _ => text.extend_from_slice(format!("+{byte:02X}").as_bytes()),
+        }
+    }
+    text
+}
+
+/// The message of AUTH PLAIN (RFC 4616), in base64. A user or password with a NUL would be another one's.
+fn auth_plain(login: &Login) -> Result<String, DialogueError> {
+    let password = login.password.as_ref().ok_or(DialogueError::NoPassword)?.expose();
+    for (bytes, what) in [(login.user.as_slice(), "user name"), (password, "password")] {
+        if !sasl::is_speakable(bytes) {
+            return Err(DialogueError::Unspeakable(what));
+        }
+    }
+    let message = Zeroizing::new([b"\0", login.user.as_slice(), b"\0", password].concat());
+    Ok(sasl::encode(&message))
+}
+
+/// Whether an answer to EHLO announces extensions, and XCLIENT is not among them.
+fn lacks_xclient(reply: &[u8]) -> bool {
+    let mut extensions = lines(reply).skip(1).peekable();
+    let keyword = |line: &[u8]| line.get(4..).unwrap_or_default().trim_ascii_end().to_ascii_uppercase();
+    let is_xclient = |line: &[u8]| keyword(line).split(|&byte| byte == b' ').next() == Some(b"XCLIENT");
+    extensions.peek().is_some() && !extensions.any(is_xclient)
+}
+
+fn lines(reply: &[u8]) -> impl Iterator<Item = &[u8]> {
+    reply.split_inclusive(|&byte| byte == b'\n')
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::testing::{check_back, fuzz_back};
+
+    fn login() -> Login {
+        Login {
+            server_name: "proxy".to_owned(),
+            xclient: false,
+            client_address: Some("192.0.2.1".parse().unwrap()),
+            client_host: "[UNAVAILABLE]".to_owned(),
+            user: b"u".to_vec(),
+            password: Some(Secret::from(&b"p"[..])),
+            smtp_auth: false,
+            helo: None,
+            esmtp: false,
+            envelope: None,
+            buffer: 128,
+        }
+    }
+
+    fn envelope() -> Option<Envelope> {
+        Some(Envelope { mail: b"MAIL FROM:<a>".to_vec(), rcpt: b"RCPT TO:<b>".to_vec() })
+    }
+
+    fn check(make: impl Fn() -> Login, replies: &str, expected: &str) {
+        check_back(|| Client::new(make()).unwrap(), replies.as_bytes(), expected);
+    }
+
+    #[test]
+    fn says_hello() {
+        let replies = "220 hi\r\n250 ok\r\n";
+        check(login, "220-hi\r\n220-", "[more]");
+        check(login, replies, "HELO proxy\r\n[done: 235 2.0.0 OK\r\n]");
+        let esmtp = || Login { esmtp: true, helo: Some(b"c".to_vec()), ..login() };
+        check(esmtp, replies, "EHLO proxy\r\n[done: 235 2.0.0 OK\r\n]");
+        check(esmtp, "220 hi\r\n250-ok\r\n250 A\r\n421 x", "EHLO proxy\r\n[done: 235 2.0.0 OK\r\n421 x]");
+    }
+
+    #[test]
+    fn authenticates() {
+        let make = || Login { smtp_auth: true, ..login() };
+        let sent = "HELO proxy\r\nAUTH PLAIN AHUAcA==\r\n";
+        check(make, "220 hi\r\n250 ok\r\n235 in\r\n", &format!("{sent}[done: 235 2.0.0 OK\r\n]"));
+        let error = "[error: upstream sent invalid response: \"535 no\"]";
+        check(make, "220 hi\r\n250 ok\r\n535 no\r\n", &format!("{sent}{error}"));
+        let error = Client::new(Login { password: None, ..make() }).err();
+        assert_eq!(error, Some(DialogueError::NoPassword));
+    }
+
+    #[test]
+    fn passes_the_envelope_on() {
+        let make = || Login { smtp_auth: true, user: Vec::new(), password: None, envelope: envelope(), ..login() };
+        let sent = "HELO proxy\r\nMAIL FROM:<a>\r\nRCPT TO:<b>\r\n";
+        for answer in ["250 ok\r\n", "550-no\r\n550 no\r\n", "250 ok\r\n250 rset\r\n"] {
+            check(make, &format!("220 hi\r\n250 ok\r\n250 ok\r\n{answer}"), &format!("{sent}[done: {answer}]"));
+        }
+        let error = "[error: upstream sent invalid response: \"550 no\"]";
+        check(make, "220 hi\r\n250 ok\r\n550 no\r\n", &format!("HELO proxy\r\nMAIL FROM:<a>\r\n{error}"));
+    }
+
+    #[test]
+    fn introduces_the_client() {
+        let make = || Login { xclient: true, ..login() };
+        let sent = "EHLO proxy\r\nXCLIENT ADDR=192.0.2.1 LOGIN=u NAME=[UNAVAILABLE]\r\n";
+        for ehlo in ["250 ok\r\n", "250-ok\r\n250-SIZE\r\n250 xclient NAME ADDR\r\n", "250-ok\r\n250 XCLIENT\r\n"] {
+            for answer in ["220 anew\r\n", "250 ok\r\n"] {
+                let done = format!("{sent}[done: 235 2.0.0 OK\r\n]");
+                check(make, &format!("220 hi\r\n{ehlo}{answer}"), &done);
+            }
+        }
+        let error = "[error: upstream sent invalid response: \"502 what\"]";
+        check(make, "220 hi\r\n250 ok\r\n502 what\r\n", &format!("{sent}{error}"));
+    }
+
+    #[test]
+    fn repeats_the_clients_hello_after_xclient() {
+        let replies = "220 hi\r\n250 ok\r\n220 anew\r\n250 ok\r\n235 in\r\n";
+        for (esmtp, hello) in [(false, "HELO"), (true, "EHLO")] {
+            let make = || Login { xclient: true, smtp_auth: true, esmtp, helo: Some(b"c".to_vec()), ..login() };
+            let sent = "EHLO proxy\r\nXCLIENT ADDR=192.0.2.1 NAME=[UNAVAILABLE]\r\n";
+            let rest = format!("{hello} c\r\nAUTH PLAIN AHUAcA==\r\n[done: 235 2.0.0 OK\r\n]");
+            check(make, replies, &format!("{sent}{rest}"));
+        }
+    }
+
+    #[test]
+    fn needs_xclient_where_extensions_are_announced() {
+        let make = || Login { xclient: true, ..login() };
+        let error = format!("EHLO proxy\r\n[error: {}]", DialogueError::NoXclient);
+        check(make, "220 hi\r\n250-ok\r\n250-XCLIENTS\r\n250 SIZE\r\n", &error);
+    }
+
+    #[test]
+    fn refuses_wrong_and_mixed_codes_and_long_replies() {
+        check(login, "554 no\r\n", "[error: upstream sent invalid response: \"554 no\"]");
+        check(login, "220-a\r\n554 b\r\n", "[error: upstream sent invalid response: \"220-a\\x0D\\x0A554 b\"]");
+        let long = format!("220-{}\r\n220-", "x".repeat(118));
+        check(login, &long, &format!("[error: upstream sent too long response line: \"{}\"]", printable(&long)));
+    }
+
+    fn printable(text: &str) -> String {
+        crate::printable(text.as_bytes())
+    }
+
+    #[test]
+    fn xclient_attributes_are_one_word() {
+        let line = |login: &Login| String::from_utf8(xclient(login)).unwrap();
+        let user = b"a b\r\nc+d=\xc3\x7f".to_vec();
+        let v6 = Login { client_address: Some("::1".parse().unwrap()), user, ..login() };
+        assert_eq!(line(&v6), "XCLIENT ADDR=IPV6:::1 LOGIN=a+20b+0D+0Ac+2Bd+3D+C3+7F NAME=[UNAVAILABLE]");
+        let unix = Login { client_address: None, user: Vec::new(), client_host: "a b".to_owned(), ..login() };
+        assert_eq!(line(&unix), "XCLIENT ADDR=unix: NAME=a+20b");
+    }
+
+    #[test]
+    fn nothing_becomes_two_commands() {
+        let evil = b"x\r\nQUIT".to_vec();
+        let evil_password = Some(Secret::from(evil.as_slice()));
+        let envelope = |mail: &[u8], rcpt: &[u8]| Some(Envelope { mail: mail.to_vec(), rcpt: rcpt.to_vec() });
+        let cases = [
+            ("server name", Login { server_name: "a\nb".to_owned(), ..login() }),
+            ("HELO name", Login { helo: Some(evil.clone()), xclient: true, ..login() }),
+            ("MAIL", Login { envelope: envelope(&evil, b""), ..login() }),
+            ("RCPT", Login { envelope: envelope(b"", &evil), ..login() }),
+            ("user name", Login { user: b"u\0v".to_vec(), smtp_auth: true, ..login() }),
+            ("password", Login { password: evil_password, smtp_auth: true, ..login() }),
+        ];
+        for (what, login) in cases {
+            assert_eq!(Client::new(login).err(), Some(DialogueError::Unspeakable(what)));
+        }
+    }
+
+    #[test]
+    fn the_log_tells_what_is_done() {
+        let login = Login { xclient: true, helo: Some(b"c".to_vec()), envelope: envelope(), ..login() };
+        let mut client = Client::new(login).unwrap();
+        let mut actions = vec![client.action()];
+        for reply in [&b"220 \r\n"[..], b"250 \r\n", b"250 \r\n", b"250 \r\n", b"250 \r\n", b"2"] {
+            let _ = client.receive(reply, &mut Output::default());
+            actions.push(client.action());
+        }
+        let expected = [
+            "connecting to upstream",
+            "sending HELO/EHLO to upstream",
+            "sending XCLIENT to upstream",
+            "sending client HELO/EHLO to upstream",
+            "sending MAIL FROM to upstream",
+            "sending RCPT TO to upstream",
+            "reading response from upstream",
+        ];
+        assert_eq!(actions, expected);
+    }
+
+    #[test]
+    fn any_reply_is_read_the_same_in_any_pieces() {
+        let words: &[&[u8]] = &[
+            b"220",
+            b"250",
+            b"250",
+            b"235",
+            b"550",
+            b"-",
+            b" ",
+            b" x\r\n",
+            b" x\r\n",
+            b"-XCLIENT\r\n",
+            b"\r\n",
+            b"\n",
+            b"\r",
+            b"\0",
+            b"220 x\r\n",
+            b"250 x\r\n",
+            b"250-x\r\n",
+        ];
+        fuzz_back(|| Client::new(Login { xclient: true, helo: Some(b"c".to_vec()), ..login() }).unwrap(), words);
+    }
+}
