@@ -20,7 +20,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use zeroize::Zeroize;
 
 use super::pool::{Connection, Pool};
-use super::{AuthError, OpenError, Request, Route, Verdict};
+use super::{AuthError, OpenError, Request, Route, Verdict, os_error};
 use crate::addr::Address;
 use crate::config::AuthHttp;
 
@@ -48,15 +48,6 @@ pub enum ServerError {
     /// What it said makes no sense.
     #[error("auth http server {0} {1}")]
     Response(Address, ResponseError),
-}
-
-/// `111: Connection refused`, as nginx writes it.
-fn os_error(error: &io::Error) -> String {
-    let text = error.to_string();
-    match error.raw_os_error() {
-        Some(code) => format!("{code}: {}", text.strip_suffix(&format!(" (os error {code})")).unwrap_or(&text)),
-        None => text,
-    }
 }
 
 /// An authentication server.

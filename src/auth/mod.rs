@@ -8,7 +8,9 @@
 
 mod http;
 mod pool;
+pub mod users;
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -82,6 +84,9 @@ pub enum AuthError {
     /// More logins than can be checked.
     #[error("too many logins wait for their password to be checked")]
     Busy,
+    /// A check was given up, because Gatepost stops.
+    #[error("the check of a password was interrupted")]
+    Interrupted,
 }
 
 impl AuthError {
@@ -89,7 +94,7 @@ impl AuthError {
     pub fn level(&self) -> Level {
         match self {
             AuthError::Client(_) => Level::Info,
-            AuthError::Server(_) | AuthError::NoProxyPass | AuthError::Busy => Level::Error,
+            _ => Level::Error,
         }
     }
 }
@@ -98,6 +103,7 @@ impl AuthError {
 #[derive(Debug, Clone, Default)]
 pub struct Shared {
     pool: Arc<pool::Pool>,
+    hashing: Arc<users::Hashing>,
 }
 
 /// Why a backend cannot be opened: one message for each mistake, each of one line.
@@ -112,6 +118,8 @@ pub struct OpenError {
 pub enum Backend {
     /// `auth_http`
     Http(http::Server),
+    /// `auth_users_file`
+    Users(users::Directory),
 }
 
 impl Backend {
@@ -123,8 +131,8 @@ impl Backend {
     pub fn open(config: &config::Auth, shared: &Shared) -> Result<Backend, OpenError> {
         match config {
             config::Auth::Http(config) => http::Server::open(config, shared.pool.clone()).map(Backend::Http),
-            config::Auth::UsersFile { path, .. } => {
-                Err(OpenError { messages: vec![format!("\"auth_users_file\" {} cannot be used yet", path.display())] })
+            config::Auth::UsersFile { path, proxy_pass } => {
+                users::Directory::open(path, proxy_pass.clone(), shared.hashing.clone()).map(Backend::Users)
             }
         }
     }
@@ -136,6 +144,16 @@ impl Backend {
     pub async fn authenticate(&self, request: &Request<'_>) -> Result<Verdict, AuthError> {
         match self {
             Backend::Http(server) => server.authenticate(request).await,
+            Backend::Users(directory) => directory.authenticate(request).await,
         }
+    }
+}
+
+/// `111: Connection refused`, as nginx writes it.
+fn os_error(error: &io::Error) -> String {
+    let text = error.to_string();
+    match error.raw_os_error() {
+        Some(code) => format!("{code}: {}", text.strip_suffix(&format!(" (os error {code})")).unwrap_or(&text)),
+        None => text,
     }
 }
