@@ -29,20 +29,20 @@ packages=(
 
 main() {
     local missing
-    missing=$(missing_packages)
-    if [ -z "$missing" ]; then
+    mapfile -t missing < <(missing_packages)
+    if [ "${#missing[@]}" = 0 ]; then
         return 0
     fi
     if [ "${1-}" = --check ]; then
-        echo "missing for the tests:" $missing
+        echo "missing for the tests: ${missing[*]}"
         return 1
     fi
-    command -v apt-get >/dev/null || die "needs apt-get; on this system, install by hand:" $missing
+    command -v apt-get >/dev/null || die "needs apt-get; on this system, install by hand: ${missing[*]}"
     become_root "$@"
-    echo "installing for the tests:" $missing
+    echo "installing for the tests: ${missing[*]}"
     hold_services
     preseed_postfix
-    install $missing
+    install "${missing[@]}"
 }
 
 missing_packages() {
