@@ -24,7 +24,7 @@ fn main() -> ExitCode {
             Next::Exit(code) => code,
             Next::Serve(_) => ExitCode::FAILURE,
         },
-        Ok(Invocation::Passwd(_)) => ExitCode::FAILURE,
+        Ok(Invocation::Passwd(args)) => auth::users::passwd_command(args),
         Err(message) => {
             eprintln!("gatepost: {message}");
             ExitCode::FAILURE
