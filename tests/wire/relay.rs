@@ -159,6 +159,16 @@ fn a_slow_reader_loses_nothing() {
 }
 
 #[test]
+fn client_that_leaves_before_login() {
+    let wire = Wire::imap("");
+    wire.client().finish().expect_close();
+    wire.client().ask("a NOOP\r\n", "a OK completed\r\n").finish().expect_close();
+    let wire = Wire::pop3("");
+    wire.client().finish().expect_close();
+    wire.client().ask("USER u\r\n", "+OK\r\n").finish().expect_close();
+}
+
+#[test]
 fn client_that_leaves_ends_the_session() {
     let wire = Wire::imap("");
     let (client, mut backend) = wire.imap_session();

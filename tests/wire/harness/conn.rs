@@ -1,6 +1,6 @@
 //! A scripted end of a connection: a client of the proxy, or a server that the proxy came to.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::thread::JoinHandle;
@@ -68,11 +68,7 @@ impl Conn {
     #[track_caller]
     pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) -> &mut Conn {
         let bytes = bytes.as_ref();
-        let sent = match &mut self.stream {
-            Stream::Tcp(s) => s.write_all(bytes),
-            Stream::Unix(s) => s.write_all(bytes),
-        };
-        if let Err(e) = sent {
+        if let Err(e) = self.write(bytes) {
             panic!("sending failed: {e}\n{}", show(bytes));
         }
         self
@@ -158,6 +154,15 @@ impl Conn {
         self.pending.drain(..count).collect()
     }
 
+    /// Takes what comes until the other side closes.
+    #[track_caller]
+    pub(crate) fn rest(&mut self) -> Vec<u8> {
+        let deadline = Instant::now() + PATIENCE;
+        while self.read_until(deadline) {}
+        assert!(self.ended, "the connection stays open");
+        std::mem::take(&mut self.pending)
+    }
+
     /// The other side closes, by FIN or reset, and says nothing before.
     #[track_caller]
     pub(crate) fn expect_close(&mut self) {
@@ -202,6 +207,27 @@ impl Conn {
         std::thread::spawn(move || {
             sender.send(bytes);
         })
+    }
+
+    /// Sends the same again and again, from another thread, until the connection ends.
+    pub(crate) fn chatter(&self, bytes: &'static str, pause: Duration, times: usize) -> JoinHandle<()> {
+        let mut sender = self.sender();
+        std::thread::spawn(move || {
+            for _ in 0..times {
+                if sender.write(bytes.as_bytes()).is_err() {
+                    // Not finished in time: that is for the test to see.
+                    std::thread::park();
+                }
+                std::thread::sleep(pause);
+            }
+        })
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match &mut self.stream {
+            Stream::Tcp(s) => s.write_all(bytes),
+            Stream::Unix(s) => s.write_all(bytes),
+        }
     }
 
     /// Reads once; false when nothing came until the deadline, or the connection ended.

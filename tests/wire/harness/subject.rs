@@ -1,4 +1,5 @@
-//! Which program is tested: `SUBJECT=gatepost` (the default) or `SUBJECT=nginx`, found at `NGINX`.
+//! Which program is tested: `SUBJECT=gatepost` (the default), the one just built or that at `GATEPOST`, or
+//! `SUBJECT=nginx`, found at `NGINX`.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,13 +11,10 @@ const MAIL_MODULE: &str = "/usr/lib/nginx/modules/ngx_mail_module.so";
 /// The program under test.
 #[derive(Debug)]
 pub(crate) enum Subject {
-    Gatepost,
+    /// Its path.
+    Gatepost(PathBuf),
     /// Its path, its version, and what its configuration must begin with.
-    Nginx {
-        path: PathBuf,
-        version: [u32; 3],
-        preamble: String,
-    },
+    Nginx { path: PathBuf, version: [u32; 3], preamble: String },
 }
 
 impl Subject {
@@ -24,8 +22,8 @@ impl Subject {
     pub(crate) fn current() -> &'static Subject {
         static SUBJECT: OnceLock<Subject> = OnceLock::new();
         SUBJECT.get_or_init(|| match std::env::var("SUBJECT").as_deref() {
-            Err(_) | Ok("gatepost") => Subject::Gatepost,
-            Ok("nginx") => Subject::nginx(std::env::var_os("NGINX").unwrap_or_else(|| "/usr/sbin/nginx".into()).into()),
+            Err(_) | Ok("gatepost") => Subject::Gatepost(program("GATEPOST", env!("CARGO_BIN_EXE_gatepost"))),
+            Ok("nginx") => Subject::nginx(program("NGINX", "/usr/sbin/nginx")),
             Ok(other) => panic!("SUBJECT is {other:?}: neither gatepost nor nginx"),
         })
     }
@@ -38,15 +36,14 @@ impl Subject {
     /// The program's file.
     pub(crate) fn path(&self) -> &Path {
         match self {
-            Subject::Gatepost => Path::new(env!("CARGO_BIN_EXE_gatepost")),
-            Subject::Nginx { path, .. } => path,
+            Subject::Gatepost(path) | Subject::Nginx { path, .. } => path,
         }
     }
 
     /// Lines that a configuration must begin with for this subject.
     pub(crate) fn preamble(&self) -> &str {
         match self {
-            Subject::Gatepost => "",
+            Subject::Gatepost(_) => "",
             Subject::Nginx { preamble, .. } => preamble,
         }
     }
@@ -70,9 +67,14 @@ pub(crate) fn differs<T>(_reason: &str, nginx: T, gatepost: T) -> T {
 /// Whether the subject has what nginx has since that version; Gatepost does.
 pub(crate) fn since(major: u32, minor: u32, patch: u32) -> bool {
     match Subject::current() {
-        Subject::Gatepost => true,
+        Subject::Gatepost(_) => true,
         Subject::Nginx { version, .. } => *version >= [major, minor, patch],
     }
+}
+
+/// The path in that variable of the environment, or this one.
+fn program(variable: &str, default: &str) -> PathBuf {
+    std::env::var_os(variable).map_or_else(|| default.into(), PathBuf::from)
 }
 
 /// `1.22.1 (Debian)…` as numbers.
