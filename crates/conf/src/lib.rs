@@ -2,7 +2,7 @@
 //! The nginx configuration language, without a word about what it configures.
 //!
 //! * [`lexer`] cuts text into directives, with nginx's quotes, escapes, comments and error messages;
-//! * [`parse`] makes a tree of them for one file, and goes on after a mistake, so that one run finds them all;
+//! * [`parse()`] makes a tree of them for one file, and goes on after a mistake, so that one run finds them all;
 //! * [`table`] checks a directive against a table of names, contexts and arities;
 //! * [`value`] and [`address`] read the values: sizes, times, numbers, addresses, CIDR blocks.
 //!

@@ -1,6 +1,6 @@
 //! The PROXY protocol, versions 1 and 2: a header that tells whom a connection is made for.
 //!
-//! Specification: `doc/proxy-protocol.txt` of HAProxy. [`parse`] takes a header in any pieces, [`v1`] and [`v2`] make one.
+//! Specification: `doc/proxy-protocol.txt` of HAProxy. [`parse()`] takes a header in any pieces, [`v1`] and [`v2`] make one.
 //!
 //! Known gaps: of the additional fields of version 2 only the checksum is looked at, and written.
 
