@@ -21,21 +21,22 @@ const POLL: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub(crate) struct Server {
     name: String,
+    output: PathBuf,
     pid: u32,
     exited: Mutex<mpsc::Receiver<ExitStatus>>,
     keeper: Option<JoinHandle<()>>,
 }
 
 impl Server {
-    /// Starts `command` with its output in `log`.
+    /// Starts `command` with its output in the file `output`.
     ///
     /// The server gets TERM when the thread that started it dies, so that a killed test leaves nothing behind; hence a
     /// thread of its own, which lives as long as the server.
-    pub(crate) fn start(name: &str, command: &[&str], log: &Path) -> Server {
-        let output = File::create(log).unwrap();
+    pub(crate) fn start(name: &str, command: &[&str], output: PathBuf) -> Server {
+        let file = File::create(&output).unwrap();
         let mut process = Command::new("setpriv");
         process.args(["--pdeathsig", "TERM", "--"]).args(command);
-        process.stdin(Stdio::null()).stdout(output.try_clone().unwrap()).stderr(output);
+        process.stdin(Stdio::null()).stdout(file.try_clone().unwrap()).stderr(file);
         // To nginx it means inherited sockets; to these tests, where nginx is.
         process.env_remove("NGINX").process_group(0);
         let (started, pid) = mpsc::channel();
@@ -45,19 +46,38 @@ impl Server {
             let _ = started.send(child.id());
             let _ = ended.send(child.wait().expect("the child is ours"));
         });
-        Server { name: name.to_string(), pid: pid.recv().unwrap(), exited: Mutex::new(exited), keeper: Some(keeper) }
+        Server {
+            name: name.to_string(),
+            output,
+            pid: pid.recv().unwrap(),
+            exited: Mutex::new(exited),
+            keeper: Some(keeper),
+        }
     }
 
-    /// Waits until every one of `addresses` accepts connections.
+    /// Waits until every one of `addresses` accepts connections. If it ends instead, `log` may tell why.
     pub(crate) fn wait_until_up(&self, addresses: &[SocketAddr], log: &Path) {
         for address in addresses {
             wait_for(&format!("{} on {address}", self.name), || {
                 if let Ok(status) = self.exited.lock().unwrap().try_recv() {
-                    panic!("{} ended, {status}:\n{}", self.name, read_lossy(log));
+                    panic!("{} ended, {status}:\n{}{}", self.name, read_lossy(&self.output), read_lossy(log));
                 }
                 TcpStream::connect(address).ok()
             });
         }
+    }
+
+    /// Ends the server by TERM, and by KILL if that has no effect; says how it ended.
+    pub(crate) fn stop(&mut self) -> Option<ExitStatus> {
+        let keeper = self.keeper.take()?;
+        self.signal("-TERM");
+        let exited = self.exited.get_mut().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let status = exited.recv_timeout(SOON).ok();
+        if status.is_none() {
+            self.signal("-KILL");
+        }
+        let _ = keeper.join();
+        status
     }
 
     fn signal(&self, signal: &str) {
@@ -67,15 +87,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.signal("-TERM");
-        let exited = self.exited.get_mut().unwrap_or_else(|poisoned| poisoned.into_inner());
-        if exited.recv_timeout(SOON) == Err(mpsc::RecvTimeoutError::Timeout) {
-            self.signal("-KILL");
-            eprintln!("{} did not end on TERM", self.name);
-        }
-        if let Some(keeper) = self.keeper.take() {
-            let _ = keeper.join();
-        }
+        self.stop();
     }
 }
 

@@ -69,7 +69,7 @@ pub(crate) struct Fronts {
     pub(crate) imap_behind: SocketAddr,
 }
 
-/// The running proxy. When it is dropped its log must hold no password and nothing grave.
+/// The running proxy. When it is dropped it must end well, and its log hold no password and nothing grave.
 #[derive(Debug)]
 pub(crate) struct Proxy {
     /// Where it listens.
@@ -77,7 +77,7 @@ pub(crate) struct Proxy {
     /// What it stands in front of.
     pub(crate) site: Arc<Site>,
     logins: Logins,
-    server: Option<Server>,
+    server: Server,
     auth: AuthServer,
     directory: TempDir,
 }
@@ -100,7 +100,7 @@ impl Proxy {
         let configuration = directory.path().join("proxy.conf");
         fs::write(&configuration, servers.configuration(&fronts)).unwrap();
         let server = start_subject(directory.path(), &configuration, &fronts);
-        Proxy { fronts, site, logins, server: Some(server), auth, directory }
+        Proxy { fronts, site, logins, server, auth, directory }
     }
 
     /// The mailbox of a test: tests that run with either kind of logins have two.
@@ -129,12 +129,13 @@ impl Proxy {
 
 impl Drop for Proxy {
     fn drop(&mut self) {
-        self.server = None;
+        let status = self.server.stop();
         let log = read_lossy(&self.directory.path().join("error.log"));
         if std::thread::panicking() {
             eprintln!("the proxy's log:\n{log}");
             return;
         }
+        assert!(status.is_some_and(|status| status.success()), "TERM ended the proxy with {status:?}:\n{log}");
         for grave in ["[emerg]", "[alert]", "[crit]", "panicked"] {
             assert!(!log.contains(grave), "{grave} in the proxy's log:\n{log}");
         }
@@ -176,9 +177,8 @@ fn start_subject(directory: &Path, configuration: &Path, fronts: &Fronts) -> Ser
     let prefix = format!("{}/", directory.display());
     let (configuration, errors) = (configuration.to_str().unwrap(), log.to_str().unwrap());
     let command = [&*binary, "-p", &prefix, "-c", configuration, "-e", errors, "-g", "daemon off;"];
-    let output = directory.join("output.log");
-    let server = Server::start("the proxy", &command, &output);
-    server.wait_until_up(&fronts.all(), &output);
+    let server = Server::start("the proxy", &command, directory.join("output.log"));
+    server.wait_until_up(&fronts.all(), &log);
     server
 }
 

@@ -19,7 +19,7 @@ pub(super) fn start(directory: &Path, ports: &Ports) -> Server {
     write(&configuration, &text(directory, ports));
     let binary = program("dovecot");
     let command = [binary.to_str().unwrap(), "-F", "-c", configuration.to_str().unwrap()];
-    Server::start("Dovecot", &command, &directory.join("dovecot.log"))
+    Server::start("Dovecot", &command, directory.join("dovecot.out"))
 }
 
 /// The configuration. Logins from the loopback network may tell the client's address, as a proxy does.

@@ -146,13 +146,19 @@ impl Site {
     #[track_caller]
     pub(crate) fn inbox(&self, user: &str, count: usize) -> Vec<Vec<u8>> {
         let inbox = self.directory.path().join("mail").join(user);
-        let files = wait_for(&format!("{count} messages for {user}"), || {
-            let files: Vec<PathBuf> = ["new", "cur"].iter().flat_map(|part| entries(&inbox.join(part))).collect();
-            (files.len() >= count).then_some(files)
+        let messages = wait_for(&format!("{count} messages for {user}"), || {
+            messages(&inbox).filter(|messages| messages.len() >= count)
         });
-        assert_eq!(files.len(), count, "messages for {user}");
-        files.iter().map(|file| with_crlf(&fs::read(file).unwrap())).collect()
+        assert_eq!(messages.len(), count, "messages for {user}");
+        messages
     }
+}
+
+/// The messages of a maildir; `None` if one was renamed in the meantime. Dovecot moves them from `new` to `cur`: in this
+/// order none is seen twice.
+fn messages(maildir: &Path) -> Option<Vec<Vec<u8>>> {
+    let files = ["cur", "new"].iter().flat_map(|part| entries(&maildir.join(part)));
+    files.map(|file| fs::read(file).ok().map(|stored| with_crlf(&stored))).collect()
 }
 
 fn public_directory() -> TempDir {

@@ -30,7 +30,7 @@ pub(super) fn start(directory: &Path, ports: &Ports) -> Server {
     write(&configuration.join("mailboxes"), &users().map(|user| format!("{user}@{DOMAIN} x\n")).collect::<String>());
     let configuration = configuration.to_str().unwrap();
     let master = format!("{DAEMONS}/master");
-    Server::start("Postfix", &[&master, "-d", "-c", configuration], &directory.join("postfix.out"))
+    Server::start("Postfix", &[&master, "-d", "-c", configuration], directory.join("postfix.out"))
 }
 
 fn main_cf(directory: &Path, ports: &Ports) -> String {
