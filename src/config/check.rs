@@ -10,7 +10,7 @@ use socket2::{Domain, SockAddr, Socket as RawSocket, Type};
 use super::diagnostic::{Diagnostics, Place};
 use super::{Config, Socket};
 use crate::addr::Address;
-use crate::log::{Errno, Level, Logs};
+use crate::log::{Errno, Logs};
 
 /// Opens the pid file and the logs, which creates them, and binds the sockets for a moment. As in nginx an address that
 /// is in use is no mistake: it may be a running Gatepost's.
@@ -25,7 +25,6 @@ pub fn start_up(config: &Config) -> Diagnostics {
             found.error(&Place::Nowhere, format!("bind() to {} failed{}", socket.address, Errno(&error)));
         }
     }
-    limits(config, &mut found);
     found
 }
 
@@ -63,14 +62,4 @@ fn try_bind(socket: &Socket) -> io::Result<()> {
         std::fs::remove_file(path)?;
     }
     Ok(())
-}
-
-fn limits(config: &Config, found: &mut Diagnostics) {
-    let system = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
-    let wanted = config.process.worker_connections;
-    let Some(limit) = config.process.worker_rlimit_nofile.or(system) else { return };
-    if wanted as u64 > limit && system.is_some_and(|system| wanted as u64 > system) {
-        let message = format!("{wanted} worker_connections exceed open file resource limit: {limit}");
-        found.push(Level::Warn, &Place::Nowhere, message);
-    }
 }

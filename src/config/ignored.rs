@@ -131,9 +131,11 @@ pub fn thread_pool(main: &mut MainSettings, call: &mut Call<'_>) -> Outcome {
 /// `debug_connection address|CIDR|unix:;`
 pub fn debug_connection(_: &mut MainSettings, call: &mut Call<'_>) -> Outcome {
     let text = &call.args[0];
-    let is_block = text == "unix:" || address::cidr(text).is_some();
-    if !is_block && call.system.resolve(text).is_empty() {
-        return Err(format!("host not found in debug_connection \"{text}\""));
+    match address::cidr(text) {
+        Some(cidr) if cidr.low_bits => call.warn(format!("low address bits of {text} are meaningless")),
+        Some(_) => {}
+        None if text == "unix:" || !call.system.resolve(text).is_empty() => {}
+        None => return Err(format!("host not found in debug_connection \"{text}\"")),
     }
     warn(call);
     Ok(())
