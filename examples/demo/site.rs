@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -113,8 +114,9 @@ struct Process {
 }
 
 impl Process {
+    /// In a process group of its own, so that Ctrl-C reaches the demonstration alone, which then ends the others.
     fn start(name: &'static str, command: &mut Command) -> Result<Process> {
-        let child = command.spawn().with_context(|| format!("cannot run {command:?}"))?;
+        let child = command.process_group(0).spawn().with_context(|| format!("cannot run {command:?}"))?;
         Ok(Process { name, child })
     }
 
