@@ -104,7 +104,7 @@ pub(crate) fn check_front<F: FrontEnd>(make: impl Fn() -> F, input: &[u8], expec
 
 /// Runs pseudo-random conversations, made of `words`, and checks that a split makes no difference.
 pub(crate) fn fuzz_front<F: FrontEnd>(make: impl Fn() -> F, words: &[&[u8]]) {
-    let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    let mut random = Random::new();
     for _ in 0..2000 {
         let input: Vec<u8> = (0..random.below(60)).flat_map(|_| words[random.below(words.len())].to_vec()).collect();
         let whole = converse(&mut make(), &[&input]);
@@ -162,7 +162,7 @@ pub(crate) fn check_back<B: BackEnd>(make: impl Fn() -> B, input: &[u8], expecte
 
 /// Runs pseudo-random logins, made of `words`, and checks that a split makes no difference.
 pub(crate) fn fuzz_back<B: BackEnd>(make: impl Fn() -> B, words: &[&[u8]]) {
-    let mut random = Random(0x2545_f491_4f6c_dd1d);
+    let mut random = Random::new();
     for _ in 0..2000 {
         let input: Vec<u8> = (0..random.below(20)).flat_map(|_| words[random.below(words.len())].to_vec()).collect();
         let bytes: Vec<&[u8]> = input.chunks(1).collect();
@@ -175,14 +175,29 @@ pub(crate) fn fuzz_back<B: BackEnd>(make: impl Fn() -> B, words: &[&[u8]]) {
 }
 
 /// Numbers that look random and are the same in every run (xorshift).
-struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
-    fn below(&mut self, limit: usize) -> usize {
+    pub(crate) fn new() -> Random {
+        Random(0x9e37_79b9_7f4a_7c15)
+    }
+
+    pub(crate) fn below(&mut self, limit: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
         (self.0 % limit as u64) as usize
+    }
+
+    /// A few bytes, with line ends and NUL more often than by chance.
+    pub(crate) fn bytes(&mut self) -> Vec<u8> {
+        const SPECIAL: &[u8] = b"\r\n\0 +=\x7f\xff";
+        let length = self.below(5);
+        let byte = |random: &mut Random| match random.below(8) {
+            0 => SPECIAL[random.below(SPECIAL.len())],
+            _ => b'!' + random.below(90) as u8,
+        };
+        (0..length).map(|_| byte(self)).collect()
     }
 
     fn pieces<'a>(&mut self, mut bytes: &'a [u8]) -> Vec<&'a [u8]> {

@@ -92,7 +92,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
-    use crate::testing::{check_back, fuzz_back};
+    use crate::testing::{Random, check_back, fuzz_back, log_in};
 
     fn client() -> Client {
         Client::new(b"u@x y", &Secret::from(&b"p q"[..]), 32).unwrap()
@@ -124,6 +124,21 @@ mod tests {
             let good = Secret::from(&b"p"[..]);
             assert_eq!(Client::new(bad, &good, 32).err(), Some(DialogueError::Unspeakable("user name")));
             assert_eq!(Client::new(b"u", &Secret::from(bad), 32).err(), Some(DialogueError::Unspeakable("password")));
+        }
+    }
+
+    #[test]
+    fn whatever_the_client_said_each_command_is_one_line() {
+        let mut random = Random::new();
+        for _ in 0..2000 {
+            let (user, password) = (random.bytes(), Secret::from(random.bytes().as_slice()));
+            let speakable = sasl::is_speakable(&user) && sasl::is_speakable(password.expose());
+            let client = Client::new(&user, &password, 32);
+            assert_eq!(client.is_ok(), speakable);
+            let Ok(mut client) = client else { continue };
+            let script = log_in(&mut client, &[b"+OK\r\n", b"+OK\r\n"]);
+            assert_eq!(script.matches(['\r', '\n', '\0']).count(), 4, "{script:?}");
+            assert!(script.starts_with("USER ") && script.contains("\r\nPASS "), "{script:?}");
         }
     }
 
