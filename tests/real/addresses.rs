@@ -2,9 +2,10 @@
 
 use crate::curl::curl;
 use crate::process::Outcome;
-use crate::proxy::{Logins, Proxy, subject_sends_v2, with_all_logins};
+use crate::proxy::{Logins, Proxy, with_all_logins};
 use crate::python::python;
 use crate::site::{DOMAIN, PASSWORD};
+use crate::subject;
 use crate::swaks::swaks;
 
 with_all_logins!(proxy_protocol_v1, proxy_protocol_v2, proxy_protocol_in, submission);
@@ -14,7 +15,7 @@ fn proxy_protocol_v1(logins: Logins) {
 }
 
 fn proxy_protocol_v2(logins: Logins) {
-    if subject_sends_v2() {
+    if subject::sends_v2() {
         proxy_protocol(Proxy::start_with(logins, "v2"), "proxied2");
     }
 }

@@ -14,4 +14,5 @@ mod proxy;
 mod python;
 
 mod site;
+mod subject;
 mod swaks;

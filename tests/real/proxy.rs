@@ -1,12 +1,8 @@
-//! The proxy under test, in front of the back ends.
-//!
-//! `SUBJECT=gatepost` (the default) is the binary of this package; `SUBJECT=nginx` is nginx, `NGINX` its path. Both run
-//! the same configuration.
+//! The proxy under test, in front of the back ends: one configuration, whichever program it is.
 
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::Arc;
 
 use tempfile::TempDir;
@@ -14,6 +10,7 @@ use tempfile::TempDir;
 use crate::auth::{AuthServer, Request};
 use crate::process::{Server, free_addresses, read_lossy};
 use crate::site::{AWKWARD_PASSWORD, PASSWORD, SECOND, Site, site, users_file};
+use crate::subject;
 
 /// Who decides on logins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,7 +25,8 @@ pub(crate) enum Logins {
 macro_rules! with_all_logins {
     ($($test:ident),+ $(,)?) => {$(
         mod $test {
-            use $crate::proxy::{Logins, subject_is_nginx};
+            use $crate::proxy::Logins;
+            use $crate::subject;
 
             #[test]
             fn auth_http() {
@@ -37,7 +35,7 @@ macro_rules! with_all_logins {
 
             #[test]
             fn users_file() {
-                if !subject_is_nginx() {
+                if !subject::is_nginx() {
                     super::$test(Logins::UsersFile);
                 }
             }
@@ -140,39 +138,13 @@ impl Drop for Proxy {
             assert!(!log.contains(grave), "{grave} in the proxy's log:\n{log}");
         }
         for password in [PASSWORD, AWKWARD_PASSWORD] {
-            assert!(subject_is_nginx() || !log.contains(password), "a password in the proxy's log:\n{log}");
+            assert!(subject::is_nginx() || !log.contains(password), "a password in the proxy's log:\n{log}");
         }
     }
 }
 
-/// Whether the subject is nginx.
-pub(crate) fn subject_is_nginx() -> bool {
-    match std::env::var("SUBJECT").as_deref() {
-        Ok("nginx") => true,
-        Ok("gatepost") | Err(_) => false,
-        Ok(other) => panic!("SUBJECT is nginx or gatepost, not {other}"),
-    }
-}
-
-/// Whether the subject knows `proxy_protocol v2`: nginx before 1.31.4 does not.
-pub(crate) fn subject_sends_v2() -> bool {
-    let version = nginx_says("-v");
-    let number = version.rsplit('/').next().unwrap_or_default().trim();
-    let parts: Vec<u32> = number.split(['.', ' ']).map_while(|part| part.parse().ok()).collect();
-    !subject_is_nginx() || parts >= vec![1, 31, 4]
-}
-
-fn nginx() -> String {
-    std::env::var("NGINX").unwrap_or_else(|_| "/usr/sbin/nginx".to_string())
-}
-
-fn nginx_says(option: &str) -> String {
-    let output = Command::new(nginx()).arg(option).output();
-    output.map_or(String::new(), |output| String::from_utf8_lossy(&output.stderr).into_owned())
-}
-
 fn start_subject(directory: &Path, configuration: &Path, fronts: &Fronts) -> Server {
-    let binary = if subject_is_nginx() { nginx() } else { env!("CARGO_BIN_EXE_gatepost").to_string() };
+    let binary = subject::path();
     let log = directory.join("error.log");
     let prefix = format!("{}/", directory.display());
     let (configuration, errors) = (configuration.to_str().unwrap(), log.to_str().unwrap());
@@ -242,7 +214,7 @@ impl Servers<'_> {
         format!(
             "{}worker_processes 1;\nerror_log error.log info;\npid proxy.pid;\nevents {{ worker_connections 1024; }}\n\
              mail {{\nserver_name proxy.example.test;\n{}}}\n",
-            self.preamble(),
+            subject::preamble(),
             servers.concat()
         )
     }
@@ -260,12 +232,6 @@ impl Servers<'_> {
 
     fn auth_http(&self, route: &str) -> String {
         format!("auth_http {};", self.auth.url(route))
-    }
-
-    /// Debian's nginx has its mail proxy in a module.
-    fn preamble(&self) -> &'static str {
-        let dynamic = subject_is_nginx() && nginx_says("-V").contains("--with-mail=dynamic");
-        if dynamic { "load_module /usr/lib/nginx/modules/ngx_mail_module.so;\n" } else { "" }
     }
 }
 
