@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use crate::testing::{Random, check_back, fuzz_back, log_in};
+use crate::testing::{Random, check_back, fuzz_back};
 
 fn login() -> Login {
     Login {
@@ -148,13 +148,12 @@ fn whatever_the_client_said_each_command_is_one_line() {
             envelope: (random.below(2) == 0).then(|| Envelope { mail, rcpt: random.bytes() }),
             ..login()
         };
-        let commands =
-            4 + usize::from(login.envelope.is_some()) - usize::from(!login.smtp_auth && login.envelope.is_none());
-        let Ok(mut client) = Client::new(login) else { continue };
+        let Ok(commands) = commands(&login) else { continue };
         spoken += 1;
-        let script = log_in(&mut client, &[b"220 x\r\n", b"250 x\r\n", b"250 x\r\n", b"250 x\r\n"]);
-        let said = script.split_inclusive('\n').filter(|line| line.ends_with("\r\n")).count();
-        assert!(said <= commands && !script.replace("\r\n", "").contains(['\r', '\n', '\0']), "{script:?}");
+        for Command { line, .. } in commands {
+            let (text, end) = line.split_at(line.len() - 2);
+            assert!(sasl::is_speakable(text) && end == b"\r\n", "{}", crate::printable(&line));
+        }
     }
     assert!(spoken > 100, "too few of them are good: {spoken}");
 }
