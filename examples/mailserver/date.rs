@@ -70,3 +70,29 @@ fn days(year: u64, month: usize, day: u64) -> u64 {
     let day_of_year = (153 * shifted_month + 2) / 5 + day - 1;
     era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forms() {
+        let known = 1_772_236_799;
+        assert_eq!(internal(known), "27-Feb-2026 23:59:59 +0000");
+        assert_eq!(header(known), "Fri, 27 Feb 2026 23:59:59 +0000");
+        assert_eq!(internal(0), " 1-Jan-1970 00:00:00 +0000");
+        assert_eq!(parse_internal("28-feb-2026 01:29:59 +0130"), Some(known));
+        for wrong in ["", "28-Feb-2026", "28-Feb-2026 1:2:3", "28-Fib-2026 01:02:03 +0000", "1-Jan-1970 00:00:00 +0100"]
+        {
+            assert_eq!(parse_internal(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn every_day_of_four_centuries_comes_back() {
+        for day in 0..146_097 {
+            let (year, month, of_month) = civil(day);
+            assert_eq!(days(year, month, of_month), day);
+        }
+    }
+}

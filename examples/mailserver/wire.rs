@@ -135,3 +135,23 @@ pub(crate) fn stuffed(message: &[u8]) -> Vec<u8> {
     data.extend(b".\r\n");
     data
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_stuffed_comes_back() {
+        for message in ["", "a\r\n", ".\r\n", "..\r\n.a\r\nb.\r\n\r\n.", "\n.\n", "\r\n.", "a\r.b\r\n"] {
+            let sent = [b"\r\n", &stuffed(message.as_bytes())[..]].concat();
+            let end = sent.len() - 3;
+            assert!(sent[..end + 2].windows(5).all(|bytes| bytes != END_OF_DATA), "{message:?}");
+            let received = unstuffed(&sent[..end]);
+            assert_eq!(
+                received.strip_prefix(message.as_bytes()).map(<[u8]>::len),
+                Some(received.len() - message.len())
+            );
+            assert!(received.len() - message.len() <= 2, "{message:?}");
+        }
+    }
+}

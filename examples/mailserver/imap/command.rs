@@ -174,3 +174,38 @@ impl Parser<'_> {
         atom.to_vec()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spelled(tokens: &[Token]) -> String {
+        let one = |token: &Token| match token {
+            Token::Text(text) => format!("<{}>", String::from_utf8_lossy(text)),
+            Token::List(members) => format!("({})", spelled(members)),
+        };
+        tokens.iter().map(one).collect()
+    }
+
+    #[test]
+    fn grammar() {
+        for (line, expected) in [
+            ("a noop", "a NOOP "),
+            ("a LOGIN u \"p \\\" q\"", "a LOGIN <u><p \" q>"),
+            ("a login {1}\r\nu {3+}\r\n)\r\n", "a LOGIN <u><)\r\n>"),
+            (
+                "a UID FETCH 1:* (UID BODY.PEEK[HEADER.FIELDS (A B)]<0.5>)",
+                "a UID <FETCH><1:*>(<UID><BODY.PEEK[HEADER.FIELDS (A B)]<0.5>>)",
+            ),
+            ("a STORE 1 FLAGS ((x)())", "a STORE <1><FLAGS>((<x>)())"),
+        ] {
+            let command = parse(line.as_bytes()).expect(line);
+            assert_eq!(format!("{} {} {}", command.tag, command.name, spelled(&command.arguments)), expected);
+        }
+        for wrong in
+            ["", "a", "a b (", "a b )", "a b \"c", "a b {5}\r\nabc", "(a) b", &format!("a b {}", "(".repeat(100))]
+        {
+            assert!(parse(wrong.as_bytes()).is_none(), "{wrong}");
+        }
+    }
+}
