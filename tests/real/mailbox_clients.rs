@@ -9,11 +9,11 @@ use std::process::Command;
 use tempfile::TempDir;
 
 use crate::messages::{assert_same_mailbox, message, read_all};
-use crate::process::{Outcome, run};
+use crate::process::{Outcome, Server, run, wait_for};
 use crate::proxy::{Logins, Proxy, with_all_logins};
 use crate::site::{DOMAIN, PASSWORD, with_crlf};
 
-with_all_logins!(mbsync, fetchmail, mutt);
+with_all_logins!(mbsync, fetchmail, fetchmail_idle, mutt);
 
 /// A thousand messages, from a local mailbox to the server and back into another.
 fn mbsync(logins: Logins) {
@@ -63,24 +63,48 @@ fn fetchmail(logins: Logins) {
     for (protocol, server) in [("pop3", proxy.fronts.pop3), ("apop", proxy.fronts.pop3), ("imap", proxy.fronts.imap)] {
         let home = Home::new();
         fs::create_dir(home.path().join("got")).unwrap();
-        let configuration = fetchmailrc(home.path(), protocol, server, &user);
+        let configuration = fetchmailrc(home.path(), protocol, server, &user, "keep");
         let file = home.write("fetchmailrc", configuration.as_bytes());
         home.run("fetchmail", &["--fetchmailrc", &file, "--nodetach", "--nosyslog"], b"").success();
-        let copies = read_all(&home.path().join("got")).iter().map(|copy| with_crlf(copy)).collect();
-        assert_same_mailbox(copies, messages.clone());
+        assert_same_mailbox(contents(&home.path().join("got")), messages.clone());
     }
     if logins == Logins::AuthHttp {
         assert_eq!(proxy.last_request(&user).header("auth-protocol"), "imap");
     }
 }
 
-fn fetchmailrc(home: &Path, protocol: &str, server: SocketAddr, user: &str) -> String {
+/// fetchmail stays, and takes the second message when IDLE tells of it.
+fn fetchmail_idle(logins: Logins) {
+    let proxy = Proxy::start(logins);
+    let user = proxy.user("waiting");
+    let home = Home::new();
+    let got = home.path().join("got");
+    fs::create_dir(&got).unwrap();
+    proxy.site.deliver(&user, &message(1));
+    let configuration = fetchmailrc(home.path(), "imap", proxy.fronts.imap, &user, "nokeep idle");
+    let file = home.write("fetchmailrc", configuration.as_bytes());
+    let command = ["fetchmail", "--fetchmailrc", &file, "--nodetach", "--nosyslog"];
+    let mut client = Server::start("fetchmail", &command, home.path().join("output"));
+    wait_for("first message from fetchmail", || (contents(&got) == [message(1)]).then_some(()));
+    proxy.site.deliver(&user, &message(2));
+    let both = [message(1), message(2)];
+    wait_for("second message from fetchmail", || both.iter().all(|one| contents(&got).contains(one)).then_some(()));
+    client.stop();
+    assert_eq!(contents(&got).len(), 2);
+}
+
+/// The messages in the files of `directory`.
+fn contents(directory: &Path) -> Vec<Vec<u8>> {
+    read_all(directory).iter().map(|copy| with_crlf(copy)).collect()
+}
+
+fn fetchmailrc(home: &Path, protocol: &str, server: SocketAddr, user: &str, handling: &str) -> String {
     let home = home.display();
     let (host, port) = (server.ip(), server.port());
     format!(
         "set invisible\nset no bouncemail\nset idfile {home}/ids\nset pidfile {home}/pid\n\
          poll {host} protocol {protocol} service {port} user \"{user}\" password \"{PASSWORD}\" sslproto \"\" \
-         fetchall keep no rewrite no mimedecode mda \"cat >$(mktemp {home}/got/XXXXXXXX)\"\n"
+         fetchall {handling} no rewrite no mimedecode mda \"cat >$(mktemp {home}/got/XXXXXXXX)\"\n"
     )
 }
 
@@ -102,8 +126,7 @@ fn mutt(logins: Logins) {
         let file = home.write("reader", mutt_reader(scheme, &user, 3, &got).as_bytes());
         let mutt = format!("mutt -F {file} -f {scheme}://{user}@{server}/");
         home.run("script", &["-qec", &mutt, "/dev/null"], b"").success();
-        let copies = read_all(&got).iter().map(|copy| with_crlf(copy)).collect();
-        assert_same_mailbox(copies, proxy.site.inbox(&user, 3));
+        assert_same_mailbox(contents(&got), proxy.site.inbox(&user, 3));
     }
 }
 

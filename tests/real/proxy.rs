@@ -212,9 +212,11 @@ impl Servers<'_> {
             server(&fronts.inbound, "", "protocol smtp; smtp_auth none;", &self.auth_http("smtp")),
         ];
         format!(
-            "{}worker_processes 1;\nerror_log error.log info;\npid proxy.pid;\nevents {{ worker_connections 1024; }}\n\
+            "{}worker_processes 1;\nerror_log error.log {};\npid proxy.pid;\nevents {{ worker_connections 1024; }}\n\
              mail {{\nserver_name proxy.example.test;\n{}}}\n",
             subject::preamble(),
+            // nginx shows passwords there.
+            if subject::is_nginx() { "info" } else { "debug" },
             servers.concat()
         )
     }

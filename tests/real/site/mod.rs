@@ -48,6 +48,7 @@ const USERS: &[&str] = &[
     "smtplib",
     "submission",
     "swaks",
+    "waiting",
 ];
 /// See [`USERS`].
 pub(crate) const SECOND: &str = "-second";
