@@ -174,6 +174,7 @@ fn client_that_leaves_ends_the_session() {
     let (client, mut backend) = wire.imap_session();
     drop(client);
     backend.expect_close();
+    drop(backend);
     wire.await_log("proxied session done");
 }
 

@@ -74,7 +74,8 @@ fn empty_tag_is_reused_too() {
 fn user_and_password_of_the_auth_server_take_the_clients_place() {
     let wire = Wire::imap("");
     wire.auth.reply(Reply::accept(wire.backend.address()).with("Auth-User", "mapped").with("Auth-Pass", "other"));
-    wire.client().send("a LOGIN u p\r\n");
+    let mut client = wire.client();
+    client.send("a LOGIN u p\r\n");
     let mut backend = wire.backend.accept();
     backend.ask("* OK hi\r\n", "a LOGIN {6}\r\n").ask("+ \r\n", "mapped {5}\r\n").ask("+ \r\n", "other\r\n");
 }
@@ -94,7 +95,8 @@ fn answers_may_come_in_pieces() {
 #[test]
 fn greeting_may_be_long() {
     let wire = Wire::imap("proxy_buffer 256;");
-    wire.client().send("a LOGIN u p\r\n");
+    let mut client = wire.client();
+    client.send("a LOGIN u p\r\n");
     wire.backend.accept().ask(format!("* OK {}\r\n", "x".repeat(249)), "a LOGIN {1}\r\n");
 }
 
@@ -106,7 +108,8 @@ fn greeting_beyond_the_buffer_is_an_error() {
 #[test]
 fn too_long_an_answer_is_logged() {
     let wire = Wire::imap("proxy_buffer 256;");
-    wire.client().send("a LOGIN u p\r\n");
+    let mut client = wire.client();
+    client.send("a LOGIN u p\r\n");
     wire.backend.accept().send(format!("* OK {}", "x".repeat(251))).expect_close();
     wire.await_log("upstream sent too long response line: \"* OK xxx");
 }
@@ -126,7 +129,8 @@ fn bad_greeting_is_passed_on_where_configured() {
 #[test]
 fn bad_greeting_is_logged() {
     let wire = Wire::imap("");
-    wire.client().send("a LOGIN u p\r\n");
+    let mut client = wire.client();
+    client.send("a LOGIN u p\r\n");
     wire.backend.accept().send("* BYE busy\r\n").expect_close();
     let line = wire.await_log("upstream sent invalid response: \"* BYE busy\"");
     assert!(line.contains("[error]"), "{line}");
@@ -217,7 +221,8 @@ fn two_untagged_lines_before_the_verdict() {
 #[test]
 fn continuation_without_text() {
     let wire = Wire::imap("");
-    wire.client().send("a LOGIN u p\r\n");
+    let mut client = wire.client();
+    client.send("a LOGIN u p\r\n");
     let mut backend = wire.backend.accept();
     backend.ask("* OK hi\r\n", "a LOGIN {1}\r\n").send("+\r\n");
     if differs("any line that begins with + will do", true, false) {

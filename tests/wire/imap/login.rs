@@ -118,9 +118,11 @@ fn non_synchronising_literals() {
 #[test]
 fn literals_among_other_strings() {
     let wire = Wire::imap("");
-    wire.client().ask("a LOGIN \"us er\" {4}\r\n", "+ OK\r\n").send("pass\r\n");
+    let mut client = wire.client();
+    client.ask("a LOGIN \"us er\" {4}\r\n", "+ OK\r\n").send("pass\r\n");
     assert_eq!(wire.auth.request().credentials(), ["plain", "us%20er", "pass"]);
-    wire.client().ask("a LOGIN {4}\r\n", "+ OK\r\n").send("user \"pa ss\"\r\n");
+    let mut client = wire.client();
+    client.ask("a LOGIN {4}\r\n", "+ OK\r\n").send("user \"pa ss\"\r\n");
     assert_eq!(wire.auth.request().credentials(), ["plain", "user", "pa%20ss"]);
 }
 
@@ -137,7 +139,8 @@ fn literal_in_pieces() {
 fn literal_of_no_bytes() {
     for literal in ["{0}", "{}"] {
         let wire = Wire::imap("");
-        wire.client().ask(format!("a LOGIN user {literal}\r\n"), "+ OK\r\n").send("\r\n");
+        let mut client = wire.client();
+        client.ask(format!("a LOGIN user {literal}\r\n"), "+ OK\r\n").send("\r\n");
         let password = differs("an empty literal is an empty string, not one byte", "%0D", "");
         assert_eq!(wire.auth.request().credentials(), ["plain", "user", password], "{literal}");
     }

@@ -12,7 +12,8 @@ use crate::harness::{Conn, Request, Wire};
 /// Sends that line as a new client and gives what the auth server is asked.
 #[track_caller]
 fn asked_for(wire: &Wire, lines: impl AsRef<[u8]>) -> Request {
-    wire.client().send(lines);
+    let mut client = wire.client();
+    client.send(lines);
     wire.auth.request()
 }
 

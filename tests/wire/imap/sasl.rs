@@ -19,7 +19,8 @@ fn challenge(client: &mut Conn) -> String {
 #[test]
 fn plain() {
     let wire = Wire::imap("");
-    wire.client().ask("a AUTHENTICATE PLAIN\r\n", "+ \r\n").send(b64("\0user\0pass") + "\r\n");
+    let mut client = wire.client();
+    client.ask("a AUTHENTICATE PLAIN\r\n", "+ \r\n").send(b64("\0user\0pass") + "\r\n");
     assert_eq!(wire.auth.request().credentials(), ["plain", "user", "pass"]);
 }
 
@@ -238,7 +239,8 @@ fn cram_md5_digest_has_32_characters() {
 #[test]
 fn external() {
     let wire = Wire::imap("imap_auth external;");
-    wire.client().ask("a AUTHENTICATE EXTERNAL\r\n", "+ VXNlcm5hbWU6\r\n").send(b64("user") + "\r\n");
+    let mut client = wire.client();
+    client.ask("a AUTHENTICATE EXTERNAL\r\n", "+ VXNlcm5hbWU6\r\n").send(b64("user") + "\r\n");
     wire.auth.request().expect(
         "GET /auth HTTP/1.0\r\nHost: 127.0.0.1\r\nAuth-Method: external\r\nAuth-User: user\r\nAuth-Pass: \r\n\
          Auth-Protocol: imap\r\nAuth-Login-Attempt: 1\r\nClient-IP: 127.0.0.1\r\n\r\n",

@@ -40,7 +40,8 @@ fn user_and_pass() {
 #[test]
 fn every_mechanism_becomes_user_and_pass() {
     let wire = Wire::pop3("");
-    wire.client().send(format!("AUTH PLAIN {}\r\n", b64("\0us er\0")));
+    let mut client = wire.client();
+    client.send(format!("AUTH PLAIN {}\r\n", b64("\0us er\0")));
     let mut backend = wire.backend.accept();
     backend.ask("+OK hi\r\n", "USER us er\r\n").ask("+OK\r\n", "PASS \r\n");
 }

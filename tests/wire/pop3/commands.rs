@@ -21,7 +21,8 @@ fn mechanisms(directives: &str, expected: &str) {
 #[track_caller]
 fn logs_in(user: &str, password: &str, asked: [&str; 2]) {
     let wire = Wire::pop3("");
-    wire.client().ask(format!("USER {user}\r\n"), "+OK\r\n").send(format!("PASS {password}\r\n"));
+    let mut client = wire.client();
+    client.ask(format!("USER {user}\r\n"), "+OK\r\n").send(format!("PASS {password}\r\n"));
     assert_eq!(wire.auth.request().credentials()[1..], asked);
 }
 
@@ -158,7 +159,8 @@ fn lines_without_a_command_are_invalid() {
 #[test]
 fn user_and_pass() {
     let wire = Wire::pop3("");
-    wire.client().ask("USER user\r\n", "+OK\r\n").send("PASS pass\r\n");
+    let mut client = wire.client();
+    client.ask("USER user\r\n", "+OK\r\n").send("PASS pass\r\n");
     wire.auth.request().expect(
         "GET /auth HTTP/1.0\r\nHost: 127.0.0.1\r\nAuth-Method: plain\r\nAuth-User: user\r\nAuth-Pass: pass\r\n\
          Auth-Protocol: pop3\r\nAuth-Login-Attempt: 1\r\nClient-IP: 127.0.0.1\r\n\r\n",
@@ -175,7 +177,8 @@ fn user_and_password_may_have_spaces() {
 #[test]
 fn user_and_pass_work_where_plain_is_not_enabled() {
     let wire = Wire::pop3("pop3_auth apop;");
-    wire.client().ask("USER u\r\n", "+OK\r\n").send("PASS p\r\n");
+    let mut client = wire.client();
+    client.ask("USER u\r\n", "+OK\r\n").send("PASS p\r\n");
     assert_eq!(wire.auth.request().credentials(), ["plain", "u", "p"]);
 }
 
@@ -231,7 +234,8 @@ fn apop() {
 fn apop_logs_in_with_the_password_of_the_auth_server() {
     let wire = Wire::pop3("pop3_auth apop;");
     wire.auth.reply(Reply::accept(wire.backend.address()).with("Auth-Pass", "clear"));
-    wire.client().send("APOP user c4c9334bac560ecc979e58001b3e22fb\r\n");
+    let mut client = wire.client();
+    client.send("APOP user c4c9334bac560ecc979e58001b3e22fb\r\n");
     let mut backend = wire.backend.accept();
     backend.ask("+OK hi\r\n", "USER user\r\n").ask("+OK\r\n", "PASS clear\r\n");
 }
@@ -246,7 +250,8 @@ fn apop_without_a_password_is_an_internal_error() {
 #[test]
 fn apop_takes_any_digest() {
     let wire = Wire::pop3("pop3_auth apop;");
-    wire.client().send("APOP u x\r\n");
+    let mut client = wire.client();
+    client.send("APOP u x\r\n");
     assert_eq!(wire.auth.request().credentials(), ["apop", "u", "x"]);
 }
 

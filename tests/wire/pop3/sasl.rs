@@ -8,21 +8,24 @@ const DIGEST: &str = "0123456789abcdef0123456789abcdef";
 #[test]
 fn plain() {
     let wire = Wire::pop3("");
-    wire.client().ask("AUTH PLAIN\r\n", "+ \r\n").send(b64("x\0user\0pass") + "\r\n");
+    let mut client = wire.client();
+    client.ask("AUTH PLAIN\r\n", "+ \r\n").send(b64("x\0user\0pass") + "\r\n");
     assert_eq!(wire.auth.request().credentials(), ["plain", "user", "pass"]);
 }
 
 #[test]
 fn plain_with_initial_response() {
     let wire = Wire::pop3("");
-    wire.client().send(format!("auth plain {}\r\n", b64("\0user\0pass")));
+    let mut client = wire.client();
+    client.send(format!("auth plain {}\r\n", b64("\0user\0pass")));
     assert_eq!(wire.auth.request().credentials(), ["plain", "user", "pass"]);
 }
 
 #[test]
 fn plain_and_login_work_where_they_are_not_enabled() {
     let wire = Wire::pop3("pop3_auth apop;");
-    wire.client().send(format!("AUTH PLAIN {}\r\n", b64("\0user\0pass")));
+    let mut client = wire.client();
+    client.send(format!("AUTH PLAIN {}\r\n", b64("\0user\0pass")));
     assert_eq!(wire.auth.request().credentials(), ["plain", "user", "pass"]);
     wire.client().ask("AUTH LOGIN\r\n", "+ VXNlcm5hbWU6\r\n");
 }
@@ -140,12 +143,14 @@ fn cram_md5_is_refused_where_it_is_not_enabled_or_has_an_initial_response() {
 #[test]
 fn external() {
     let wire = Wire::pop3("pop3_auth external;");
-    wire.client().ask("AUTH EXTERNAL\r\n", "+ VXNlcm5hbWU6\r\n").send(b64("user") + "\r\n");
+    let mut client = wire.client();
+    client.ask("AUTH EXTERNAL\r\n", "+ VXNlcm5hbWU6\r\n").send(b64("user") + "\r\n");
     wire.auth.request().expect(
         "GET /auth HTTP/1.0\r\nHost: 127.0.0.1\r\nAuth-Method: external\r\nAuth-User: user\r\nAuth-Pass: \r\n\
          Auth-Protocol: pop3\r\nAuth-Login-Attempt: 1\r\nClient-IP: 127.0.0.1\r\n\r\n",
     );
-    wire.client().send(format!("AUTH EXTERNAL {}\r\n", b64("user")));
+    let mut client = wire.client();
+    client.send(format!("AUTH EXTERNAL {}\r\n", b64("user")));
     assert_eq!(wire.auth.request().credentials(), ["external", "user", ""]);
 }
 
