@@ -10,14 +10,16 @@ use socket2::{Domain, SockAddr, Socket as RawSocket, Type};
 use super::diagnostic::{Diagnostics, Place};
 use super::{Config, Socket};
 use crate::addr::Address;
+use crate::auth::{Backend, Shared};
 use crate::log::{Errno, Logs};
 
-/// Opens the pid file and the logs, which creates them, and binds the sockets for a moment. As in nginx an address that
+/// Opens the pid file and the logs, which creates them, reads users files, and binds the sockets for a moment. As in nginx an address that
 /// is in use is no mistake: it may be a running Gatepost's.
 pub fn start_up(config: &Config) -> Diagnostics {
     let mut found = Diagnostics::default();
     pid_file(&config.process.pid, &mut found);
     logs(config, &mut found);
+    backends(config, &mut found);
     for socket in &config.sockets {
         if let Err(error) = try_bind(socket)
             && error.raw_os_error() != Some(libc::EADDRINUSE)
@@ -43,6 +45,15 @@ fn logs(config: &Config, found: &mut Diagnostics) {
             if let Err(error) = logs.open(std::slice::from_ref(spec)) {
                 found.error(&Place::Nowhere, error.to_string());
             }
+        }
+    }
+}
+
+fn backends(config: &Config, found: &mut Diagnostics) {
+    let shared = Shared::default();
+    for server in &config.servers {
+        if let Err(error) = Backend::open(&server.auth, &shared) {
+            error.messages.into_iter().for_each(|message| found.error(&Place::Nowhere, message));
         }
     }
 }

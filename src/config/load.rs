@@ -141,7 +141,7 @@ impl<'a> Loader<'a> {
             }
             match item {
                 Item::Directive(directive) => self.directive(directive, source, scope),
-                Item::Mistake(Mistake { message, line }) => {
+                Item::Mistake(Mistake { message, line, .. }) => {
                     scope.taint();
                     self.diagnostics.error(&source.place(*line), message);
                 }
@@ -173,7 +173,7 @@ impl<'a> Loader<'a> {
         let inside = directive.block.as_deref().unwrap_or_default();
         let place = source.place(directive.line);
         match entry.action {
-            Action::Skip => self.skip(entry.name, &place),
+            Action::Skip => self.skip(entry.name, inside, source, &place),
             Action::Events => {
                 self.first(entry.name)?;
                 self.items(inside, source, &mut Scope::Events);
@@ -230,10 +230,14 @@ impl<'a> Loader<'a> {
         Ok(())
     }
 
-    fn skip(&mut self, name: &'static str, place: &Place) -> Outcome {
+    /// Of a block that is skipped only this counts: that it has an end.
+    fn skip(&mut self, name: &'static str, inside: &[Item], source: &Source, place: &Place) -> Outcome {
         self.first(name)?;
         let message = format!("the \"{name}\" block is not for a mail proxy, skipped");
         self.diagnostics.push(Level::Notice, place, message);
+        if let Some(mistake) = last_mistake(inside) {
+            self.diagnostics.error(&source.place(mistake.line), &mistake.message);
+        }
         Ok(())
     }
 
@@ -291,6 +295,14 @@ impl<'a> Loader<'a> {
             servers: servers.into_iter().map(|(_, server)| server).collect(),
         })
     }
+}
+
+/// The mistake at which parsing ended, if it ended in one of these items.
+fn last_mistake(items: &[Item]) -> Option<&Mistake> {
+    items.last().and_then(|item| match item {
+        Item::Mistake(mistake) => Some(mistake).filter(|mistake| mistake.last),
+        Item::Directive(directive) => last_mistake(directive.block.as_deref()?),
+    })
 }
 
 fn unreadable(path: &str, error: &io::Error) -> String {

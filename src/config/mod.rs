@@ -18,6 +18,8 @@ pub mod paths;
 pub mod setters;
 pub mod settings;
 mod system;
+#[cfg(test)]
+mod tests;
 pub mod tls;
 
 use std::path::PathBuf;

@@ -34,7 +34,10 @@ pub(crate) const ROWS: &[Row] = &[
         "skipped here",
         At::Main,
         "http { server {",
-        &[r#"[notice] the "http" block is not for a mail proxy, skipped in @:2"#],
+        &[
+            r#"[notice] the "http" block is not for a mail proxy, skipped in @:2"#,
+            r#"[emerg] unexpected end of file, expecting "}" in @:11"#,
+        ],
     ),
     differs("not every nginx has http", At::Main, "http;", &[r#"[emerg] directive "http" has no opening "{" in @:2"#]),
     row(At::Server, "starttls off;", &[]),

@@ -12,6 +12,7 @@ mod rows_main;
 mod rows_servers;
 mod rows_syntax;
 mod runner;
+#[allow(dead_code, reason = "the wire tests use the rest")]
 #[path = "../wire/harness/subject.rs"]
 mod subject;
 

@@ -291,6 +291,21 @@ pub(crate) const AUTHENTICATION: &[Row] = &[
     differs(
         "not in nginx",
         At::Server,
+        "auth_users_file nosuch;",
+        &[r#"[emerg] open() "%/nosuch" failed (2: No such file or directory)"#],
+    ),
+    differs(
+        "not in nginx",
+        At::Server,
+        "auth_users_file bad-users;",
+        &[
+            r#"[emerg] no ":" in the line, which should be name:password:address[:port] in %/bad-users:1"#,
+            r#"[emerg] no mail server of user "bob": add ":address" to the line, or "proxy_pass" to the server in %/bad-users:3"#,
+        ],
+    ),
+    differs(
+        "not in nginx",
+        At::Server,
         "auth_users_file users; auth_users_file users;",
         &[r#"[emerg] "auth_users_file" directive is duplicate in @:9"#],
     ),

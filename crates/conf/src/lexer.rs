@@ -125,9 +125,9 @@ impl<'a> Lexer<'a> {
             None | Some(b' ' | b'\t' | b'\r' | b'\n' | b';' | b'{' | b')') => Ok(()),
             Some(byte) => {
                 self.bump();
-                let failure = self.unexpected(byte, Recovery::Next);
+                let line = self.line;
                 let recovery = if byte == b'}' { Recovery::BlockEnd } else { self.skip_directive() };
-                Err(Failure { recovery, ..failure })
+                Err(self.failure(format!("unexpected \"{}\"", char::from(byte)), line, recovery))
             }
         }
     }
@@ -196,7 +196,7 @@ impl<'a> Lexer<'a> {
     }
 
     fn failure(&self, message: String, line: usize, recovery: Recovery) -> Failure {
-        Failure { mistake: Mistake { message, line }, recovery }
+        Failure { mistake: Mistake { message, line, last: recovery == Recovery::End }, recovery }
     }
 }
 

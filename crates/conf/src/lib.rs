@@ -45,4 +45,6 @@ pub struct Mistake {
     pub message: String,
     /// The line, from 1.
     pub line: usize,
+    /// The rest of the text was not read: its structure is lost.
+    pub last: bool,
 }

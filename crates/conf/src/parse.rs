@@ -129,7 +129,7 @@ impl Parser<'_> {
     fn close(&mut self) -> Next {
         match self.open.pop() {
             Some(block) => self.leave(block),
-            None => self.mistake("unexpected \"}\""),
+            None => self.mistake("unexpected \"}\"", false),
         }
         Next::GoOn
     }
@@ -143,18 +143,19 @@ impl Parser<'_> {
 
     fn end(&mut self) -> Next {
         if !self.open.is_empty() {
-            self.mistake("unexpected end of file, expecting \"}\"");
+            self.mistake("unexpected end of file, expecting \"}\"", true);
         }
         Next::Stop
     }
 
     fn stop(&mut self, message: &str) -> Next {
-        self.mistake(message);
+        self.mistake(message, true);
         Next::Stop
     }
 
-    fn mistake(&mut self, message: &str) {
-        self.items.push(Item::Mistake(Mistake { message: message.to_string(), line: self.lexer.line() }));
+    fn mistake(&mut self, message: &str, last: bool) {
+        let mistake = Mistake { message: message.to_string(), line: self.lexer.line(), last };
+        self.items.push(Item::Mistake(mistake));
     }
 
     fn finish(mut self) -> Vec<Item> {
