@@ -32,7 +32,7 @@ test-deps:
 
 # The tests that say what nginx does, against Debian's nginx itself.
 test-nginx:
-	SUBJECT=nginx $(RUN_TESTS) --test wire
+	SUBJECT=nginx $(RUN_TESTS) --test wire --test config
 
 # Everything, against Gatepost. The summary of this run is the last thing to be seen.
 test-gatepost:
