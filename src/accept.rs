@@ -138,8 +138,7 @@ pub async fn accept(listener: AsyncFd<OwnedFd>, doors: Vec<Arc<Door>>, dispatche
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     let mut short_of_resources = false;
     loop {
-        let accepted =
-            listener.async_io(Interest::READABLE, |fd| Ok(rustix::net::acceptfrom_with(fd, flags)?)).await;
+        let accepted = listener.async_io(Interest::READABLE, |fd| Ok(rustix::net::acceptfrom_with(fd, flags)?)).await;
         match accepted {
             Ok((socket, peer)) => {
                 short_of_resources = false;

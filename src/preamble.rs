@@ -1,7 +1,7 @@
 //! What happens before the greeting: the PROXY protocol header, the client's host name, the delay.
 
-use gatepost_proto::{FrontEnd, Output, Protocol};
 use gatepost_proto::proxy_protocol::{self, Addresses, Parsed};
+use gatepost_proto::{FrontEnd, Output, Protocol};
 use tokio::time::{Instant, timeout_at};
 
 use crate::accept::Accepted;

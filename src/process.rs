@@ -26,7 +26,8 @@ pub fn daemonize() -> anyhow::Result<()> {
         0 => {
             rustix::process::setsid().context("setsid() failed")?;
             rustix::process::umask(rustix::fs::Mode::empty());
-            let null = File::options().read(true).write(true).open("/dev/null").context("open() \"/dev/null\" failed")?;
+            let null =
+                File::options().read(true).write(true).open("/dev/null").context("open() \"/dev/null\" failed")?;
             rustix::stdio::dup2_stdin(&null).context("dup2(STDIN) failed")?;
             rustix::stdio::dup2_stdout(&null).context("dup2(STDOUT) failed")?;
             Ok(())
@@ -112,9 +113,8 @@ pub fn drop_privileges(user: &User) -> anyhow::Result<()> {
     let name = user.name.as_ptr();
     // SAFETY: `name` is a C string that outlives the call; there is one thread, and glibc applies all three to the
     // whole process.
-    let done = unsafe {
-        libc::setgid(user.gid) == 0 && libc::initgroups(name, user.gid) == 0 && libc::setuid(user.uid) == 0
-    };
+    let done =
+        unsafe { libc::setgid(user.gid) == 0 && libc::initgroups(name, user.gid) == 0 && libc::setuid(user.uid) == 0 };
     if !done {
         return Err(io::Error::last_os_error()).context("setuid() failed");
     }

@@ -2,10 +2,8 @@
 
 use std::future::Future;
 
-use gatepost_proto::{
-    Attempt, BackEnd, Dialogue, DialogueError, FrontEnd, Method, Output, Progress, imap, pop3, smtp,
-};
 use gatepost_proto::proxy_protocol::{self, Addresses};
+use gatepost_proto::{Attempt, BackEnd, Dialogue, DialogueError, FrontEnd, Method, Output, Progress, imap, pop3, smtp};
 use tokio::time::{Instant, timeout_at};
 use zeroize::Zeroize;
 
@@ -145,12 +143,7 @@ async fn converse(
     }
 }
 
-async fn send(
-    session: &mut Session,
-    front: &mut dyn FrontEnd,
-    stream: &mut Stream,
-    bytes: &[u8],
-) -> Result<(), Ended> {
+async fn send(session: &mut Session, front: &mut dyn FrontEnd, stream: &mut Stream, bytes: &[u8]) -> Result<(), Ended> {
     match unless_gone(session, front, stream.send(bytes)).await? {
         Some(Ok(())) => Ok(()),
         Some(Err(error)) => {
