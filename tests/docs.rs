@@ -1,0 +1,84 @@
+//! The documentation tells what is there: directives, tests and files that it names exist, and no directive is missing.
+
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: impl AsRef<Path>) -> String {
+    let path = root().join(path);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// The text between each `before` and the next `after`.
+fn between<'a>(text: &'a str, before: &'a str, after: &'a str) -> impl Iterator<Item = &'a str> {
+    text.split(before).skip(1).filter_map(move |rest| Some(rest.split_once(after)?.0))
+}
+
+#[test]
+fn every_directive_is_described() {
+    let table = read("src/directives.rs");
+    let reference = read("docs/directives.md");
+    let names: Vec<&str> =
+        ["row(\"", "block(\"", "ssl(\""].into_iter().flat_map(|before| between(&table, before, "\"")).collect();
+    assert!(names.len() > 50, "the table is not understood: {names:?}");
+    for name in names {
+        let described = [" ", "`"].iter().any(|end| reference.contains(&format!("`{name}{end}")));
+        assert!(described, "docs/directives.md says nothing of {name}");
+    }
+}
+
+#[test]
+fn tests_that_show_differences_exist() {
+    let mut sources = Vec::new();
+    for directory in ["src", "crates", "tests"] {
+        collect_sources(&root().join(directory), &mut sources);
+    }
+    let differences = read("docs/differences.md");
+    let mut count = 0;
+    // Rows end in a cell like `path`: `function`, `function`; `path`: `function`.
+    for row in differences.lines().filter(|line| line.starts_with("| ")) {
+        let cell = row.trim_end_matches(" |").rsplit(" | ").next().unwrap();
+        for place in cell.split("; ").filter(|place| place.starts_with('`')) {
+            let mut names = place.split('`').skip(1).step_by(2);
+            let path = names.next().unwrap();
+            for function in names {
+                let found = sources.iter().any(|(source, text)| {
+                    source.to_str().unwrap().contains(path) && text.contains(&format!("fn {function}("))
+                });
+                assert!(found, "docs/differences.md names {function} in {path}, which is not there");
+                count += 1;
+            }
+        }
+    }
+    assert!(count > 20, "the tables are not understood: {count} tests found");
+}
+
+fn collect_sources(directory: &Path, sources: &mut Vec<(PathBuf, String)>) {
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            collect_sources(&path, sources);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let text = fs::read_to_string(&path).unwrap();
+            sources.push((path, text));
+        }
+    }
+}
+
+#[test]
+fn links_lead_somewhere() {
+    let mut documents = vec![root().join("README.md"), root().join("CONTRIBUTING.md"), root().join("tests/README.md")];
+    documents.extend(fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().path()));
+    for document in documents {
+        let text = fs::read_to_string(&document).unwrap();
+        for link in between(&text, "](", ")").filter(|link| !link.contains("://")) {
+            let target = document.parent().unwrap().join(link.split('#').next().unwrap());
+            assert!(target.exists(), "{} links to {link}, which is not there", document.display());
+        }
+    }
+}
