@@ -14,6 +14,19 @@ pub enum Address {
 }
 
 impl Address {
+    /// A Unix domain socket without a name, as clients have it.
+    pub fn nameless() -> Address {
+        Address::Unix(PathBuf::new())
+    }
+
+    /// The IP address and port, if it has them.
+    pub fn socket(&self) -> Option<SocketAddr> {
+        match self {
+            Address::Ip(address) => Some(*address),
+            Address::Unix(_) => None,
+        }
+    }
+
     /// The IP address, if it has one. An IPv4 address in IPv6 clothes (`::ffff:192.0.2.1`) stays as it is.
     pub fn ip(&self) -> Option<IpAddr> {
         match self {

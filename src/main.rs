@@ -1,17 +1,33 @@
 //! Gatepost: a mail proxy for IMAP, POP3 and SMTP.
+//!
+//! Here arguments become an exit code, and no more.
 
 #![allow(unreachable_pub, reason = "in a program `pub` marks what a module offers to the others")]
 
+mod accept;
 mod addr;
 mod auth;
+mod boot;
 mod cli;
 mod command;
 mod config;
 mod directives;
 mod layout;
+mod listen;
 mod log;
+mod preamble;
+mod process;
 mod real_ip;
+mod relay;
 mod resolver;
+mod salt;
+mod scratch;
+mod service;
+mod session;
+mod session_log;
+mod stream;
+mod upstream;
+mod worker;
 
 use std::process::ExitCode;
 
@@ -22,7 +38,7 @@ fn main() -> ExitCode {
     match cli::parse(std::env::args_os().skip(1).collect()) {
         Ok(Invocation::Run(options)) => match command::run(&options) {
             Next::Exit(code) => code,
-            Next::Serve(_) => ExitCode::FAILURE,
+            Next::Serve(config) => boot::run(&config),
         },
         Ok(Invocation::Passwd(args)) => auth::users::passwd_command(args),
         Err(message) => {

@@ -1,0 +1,123 @@
+//! Listening sockets.
+
+use std::fmt;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, SockAddr, Socket, TcpKeepalive, Type};
+
+use crate::addr::Address;
+use crate::config::{self, Keepalive, SocketOptions};
+use crate::log::{Errno, Level};
+
+/// How often, and at what interval, a socket that is in use is tried: its last user may be on its way out.
+const ATTEMPTS: u32 = 5;
+const INTERVAL: Duration = Duration::from_millis(500);
+
+/// Opens every socket, or none. What goes wrong is told to `say`, in nginx's words.
+pub fn open_all(sockets: &[config::Socket], say: &dyn Fn(Level, fmt::Arguments<'_>)) -> Option<Vec<OwnedFd>> {
+    let mut opened: Vec<Option<OwnedFd>> = sockets.iter().map(|_| None).collect();
+    for attempt in 1..=ATTEMPTS {
+        for (socket, slot) in sockets.iter().zip(&mut opened).filter(|(_, slot)| slot.is_none()) {
+            match open(socket) {
+                Ok(descriptor) => *slot = Some(descriptor),
+                Err(Failure { call, error }) => {
+                    say(Level::Emerg, format_args!("{call} to {} failed{}", socket.address, Errno(&error)));
+                    if error.kind() != io::ErrorKind::AddrInUse {
+                        return None;
+                    }
+                }
+            }
+        }
+        if opened.iter().all(Option::is_some) {
+            return opened.into_iter().collect();
+        }
+        if attempt < ATTEMPTS {
+            say(Level::Notice, format_args!("try again to bind() after 500ms"));
+            std::thread::sleep(INTERVAL);
+        }
+    }
+    say(Level::Emerg, format_args!("still could not bind()"));
+    None
+}
+
+/// Removes the files of Unix domain sockets, so that the next start can bind them.
+pub fn remove_files(sockets: &[config::Socket]) {
+    for socket in sockets {
+        if let Address::Unix(path) = &socket.address {
+            // What is gone already, or may not be removed, is not worth a word on the way out.
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+struct Failure {
+    call: &'static str,
+    error: io::Error,
+}
+
+trait Naming<T> {
+    fn named(self, call: &'static str) -> Result<T, Failure>;
+}
+
+impl<T> Naming<T> for io::Result<T> {
+    fn named(self, call: &'static str) -> Result<T, Failure> {
+        self.map_err(|error| Failure { call, error })
+    }
+}
+
+fn open(socket: &config::Socket) -> Result<OwnedFd, Failure> {
+    let options = &socket.options;
+    let (domain, protocol, address) = match &socket.address {
+        Address::Ip(address) => (Domain::for_address(*address), Some(transport(options)), SockAddr::from(*address)),
+        Address::Unix(path) => (Domain::UNIX, None, SockAddr::unix(path).named("bind()")?),
+    };
+    let listener = Socket::new(domain, Type::STREAM.nonblocking(), protocol).named("socket()")?;
+    if domain != Domain::UNIX {
+        listener.set_reuse_address(true).named("setsockopt(SO_REUSEADDR)")?;
+    }
+    if domain == Domain::IPV6 {
+        listener.set_only_v6(options.ipv6only).named("setsockopt(IPV6_V6ONLY)")?;
+    }
+    tune(&listener, options)?;
+    listener.bind(&address).named("bind()")?;
+    if let Address::Unix(path) = &socket.address {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o666)).named("chmod()")?;
+    }
+    listener.listen(options.backlog).named("listen()")?;
+    Ok(listener.into())
+}
+
+fn transport(options: &SocketOptions) -> Protocol {
+    if options.multipath { Protocol::MPTCP } else { Protocol::TCP }
+}
+
+/// Sets what connections inherit.
+fn tune(listener: &Socket, options: &SocketOptions) -> Result<(), Failure> {
+    if let Some(size) = options.rcvbuf {
+        listener.set_recv_buffer_size(size).named("setsockopt(SO_RCVBUF)")?;
+    }
+    if let Some(size) = options.sndbuf {
+        listener.set_send_buffer_size(size).named("setsockopt(SO_SNDBUF)")?;
+    }
+    match &options.keepalive {
+        None => Ok(()),
+        Some(Keepalive::Off) => listener.set_keepalive(false).named("setsockopt(SO_KEEPALIVE)"),
+        Some(Keepalive::On { idle, interval, count }) => {
+            listener.set_keepalive(true).named("setsockopt(SO_KEEPALIVE)")?;
+            let mut keepalive = TcpKeepalive::new();
+            if let Some(idle) = idle {
+                keepalive = keepalive.with_time(*idle);
+            }
+            if let Some(interval) = interval {
+                keepalive = keepalive.with_interval(*interval);
+            }
+            if let Some(count) = count {
+                keepalive = keepalive.with_retries(*count);
+            }
+            listener.set_tcp_keepalive(&keepalive).named("setsockopt(TCP_KEEPIDLE)")
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! What happens before the greeting: the PROXY protocol header, the client's host name, the delay.
+
+use gatepost_proto::proxy_protocol::{self, Addresses, Parsed};
+use gatepost_proto::{FrontEnd, Output, Protocol};
+use tokio::time::{Instant, timeout_at};
+
+use crate::accept::Accepted;
+use crate::addr::Address;
+use crate::auth;
+use crate::config;
+use crate::log::{Context, Errno, Level};
+use crate::real_ip;
+use crate::resolver::{self, Complaint, Host};
+use crate::session::{Ended, Front, Session};
+use crate::session_log::SessionLog;
+use crate::stream::Stream;
+
+/// Gets to know the client.
+pub async fn begin(accepted: Accepted) -> Result<Session, Ended> {
+    let Accepted { socket, peer, door, number, permit } = accepted;
+    let service = door.service.clone();
+    let context = Context {
+        action: "sending client greeting line",
+        client: peer.host(),
+        server: door.text.clone(),
+        starttls: false,
+        login: Vec::new(),
+        upstream: None,
+    };
+    let log = SessionLog::new(service.log.clone(), number, context);
+    log.write_bare(Level::Info, format_args!("client {peer} connected to {}", door.text));
+    let stream = match Stream::from_accepted(socket, &peer) {
+        Ok(stream) => stream,
+        Err(error) => {
+            log.write(Level::Crit, format_args!("socket cannot be used{}", Errno(&error)));
+            return Err(Ended);
+        }
+    };
+    let deadline = Instant::now() + service.conf.timeout;
+    let client = auth::Client { address: peer, host: None, proxy_protocol: None };
+    let mut session = Session { stream, service, log, client, permit, deadline };
+    if door.endpoint.proxy_protocol {
+        session.read_proxy_header().await?;
+    }
+    session.look_up_host().await;
+    Ok(session)
+}
+
+/// Waits before the greeting (`smtp_greeting_delay`): a client that cannot wait is sent away.
+pub async fn delay_greeting(session: &mut Session, front: &mut Front) -> Result<(), Ended> {
+    let config::FrontEnd::Smtp { greeting_delay, .. } = session.service.conf.front_end else { return Ok(()) };
+    let Front::Smtp(server) = front else { return Ok(()) };
+    if greeting_delay.is_zero() {
+        return Ok(());
+    }
+    session.log.context.action = "in delay pipelining state";
+    let input = server.input();
+    let space = input.space();
+    match timeout_at(Instant::now() + greeting_delay, session.stream.receive(space, |bytes| input.push(bytes))).await {
+        Err(_) => Ok(()),
+        Ok(Ok(1..)) => {
+            let mut out = Output::default();
+            server.reject_early(&mut out);
+            Err(session.farewell(&mut out).await)
+        }
+        Ok(_) => Err(Ended),
+    }
+}
+
+impl Session {
+    /// Reads the header that every connection by this `listen` begins with. It may come in pieces, within `timeout`.
+    async fn read_proxy_header(&mut self) -> Result<(), Ended> {
+        self.log.context.action = "reading PROXY protocol";
+        let mut header = Vec::new();
+        loop {
+            let before = header.len();
+            match timeout_at(self.deadline, self.stream.peek(&mut header)).await {
+                Ok(Ok(0)) => return Err(Ended),
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => {
+                    self.log.write(Level::Info, format_args!("recv() failed{}", Errno(&error)));
+                    return Err(Ended);
+                }
+                Err(_) => return Err(self.timed_out()),
+            }
+            match proxy_protocol::parse(&header) {
+                Ok(Parsed::NeedMore) => self.stream.skip(header.len() - before).await.map_err(|_| Ended)?,
+                Ok(Parsed::Header { length, addresses }) => {
+                    self.stream.skip(length - before).await.map_err(|_| Ended)?;
+                    self.introduce(addresses);
+                    return Ok(());
+                }
+                Err(error) => {
+                    self.log.write(Level::Error, format_args!("{error}"));
+                    return Err(Ended);
+                }
+            }
+        }
+    }
+
+    /// Believes what the header says of the client, where it comes from somebody to be believed (`set_real_ip_from`).
+    fn introduce(&mut self, addresses: Option<Addresses>) {
+        let Some(Addresses { source, destination }) = addresses else { return };
+        let trusted = real_ip::trusts(&self.service.conf.real_ip_from, &self.client.address);
+        if trusted {
+            self.client.address = Address::Ip(source);
+            self.log.context.client = self.client.address.host();
+        }
+        self.client.proxy_protocol = Some((Address::Ip(source), Address::Ip(destination)));
+    }
+}
+
+impl Session {
+    /// Finds out what an SMTP client is called (`resolver`).
+    async fn look_up_host(&mut self) {
+        if self.service.conf.protocol() != Protocol::Smtp {
+            return;
+        }
+        let service = self.service.clone();
+        let host = match (&service.resolver, self.client.address.ip()) {
+            (None, _) => resolver::UNAVAILABLE.to_string(),
+            (Some(_), None) => resolver::TEMPUNAVAIL.to_string(),
+            (Some(resolver), Some(ip)) => {
+                let Host { name, complaint } = resolver.client_host(ip, service.conf.resolver_timeout).await;
+                if let Some(Complaint { action, message }) = complaint {
+                    self.log.context.action = action;
+                    self.log.write(Level::Error, format_args!("{message}"));
+                }
+                name
+            }
+        };
+        self.client.host = Some(host);
+    }
+}

@@ -1,0 +1,157 @@
+//! The process itself: background, pid file, limits, user.
+
+use std::ffi::CString;
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use rustix::process::{Resource, Rlimit};
+
+use crate::config::Process;
+use crate::log::Errno;
+
+/// Goes on in the background: the caller's process ends here, and its child has no terminal (directive `daemon`).
+///
+/// # Errors
+/// When the system has no process to give.
+///
+/// # Panics
+/// When there is more than one thread: only the caller's would live on.
+pub fn daemonize() -> anyhow::Result<()> {
+    assert_eq!(threads(), 1, "a process with threads cannot be forked");
+    // SAFETY: this is the only thread, so the child is whole.
+    match unsafe { libc::fork() } {
+        -1 => Err(io::Error::last_os_error()).context("fork() failed"),
+        0 => {
+            rustix::process::setsid().context("setsid() failed")?;
+            rustix::process::umask(rustix::fs::Mode::empty());
+            let null =
+                File::options().read(true).write(true).open("/dev/null").context("open() \"/dev/null\" failed")?;
+            rustix::stdio::dup2_stdin(&null).context("dup2(STDIN) failed")?;
+            rustix::stdio::dup2_stdout(&null).context("dup2(STDOUT) failed")?;
+            Ok(())
+        }
+        _ => std::process::exit(0),
+    }
+}
+
+fn threads() -> usize {
+    std::fs::read_dir("/proc/self/task").map_or(1, Iterator::count)
+}
+
+/// Detaches standard error, once everything that is to be said at start has been said.
+pub fn detach_stderr() {
+    if let Ok(null) = File::options().write(true).open("/dev/null") {
+        let _ = rustix::stdio::dup2_stderr(&null);
+    }
+}
+
+/// The file that tells others our process number (directive `pid`).
+pub struct PidFile {
+    path: PathBuf,
+    file: File,
+}
+
+impl PidFile {
+    /// Writes it.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn create(path: &Path) -> anyhow::Result<PidFile> {
+        let mut file = match File::create(path) {
+            Ok(file) => file,
+            Err(error) => bail!("open() \"{}\" failed{}", path.display(), Errno(&error)),
+        };
+        writeln!(file, "{}", std::process::id()).with_context(|| format!("write() \"{}\" failed", path.display()))?;
+        Ok(PidFile { path: path.to_path_buf(), file })
+    }
+
+    /// Removes it. Where that is not allowed any more, since the process gave its rights away, it is emptied, so that
+    /// nobody sends a signal to whoever has our number next.
+    pub fn remove(self) {
+        if std::fs::remove_file(&self.path).is_err() {
+            let _ = self.file.set_len(0);
+        }
+    }
+}
+
+/// Sets limits, priority and directory (`worker_rlimit_nofile`, `worker_rlimit_core`, `worker_priority`,
+/// `working_directory`). Gives what went wrong, for the log: none of it is a reason not to serve, as in nginx.
+pub fn apply_limits(process: &Process) -> Vec<String> {
+    let mut failures = Vec::new();
+    let mut limit = |what: Resource, name: &str, value: Option<u64>| {
+        let Some(value) = value else { return };
+        let wanted = Rlimit { current: Some(value), maximum: Some(value) };
+        if let Err(error) = rustix::process::setrlimit(what, wanted) {
+            failures.push(format!("setrlimit({name}, {value}) failed{}", Errno(&error.into())));
+        }
+    };
+    limit(Resource::Nofile, "RLIMIT_NOFILE", process.worker_rlimit_nofile);
+    limit(Resource::Core, "RLIMIT_CORE", process.worker_rlimit_core);
+    if process.worker_priority != 0
+        && let Err(error) = rustix::process::setpriority_process(None, process.worker_priority)
+    {
+        failures.push(format!("setpriority({}) failed{}", process.worker_priority, Errno(&error.into())));
+    }
+    if let Some(directory) = &process.working_directory
+        && let Err(error) = std::env::set_current_dir(directory)
+    {
+        failures.push(format!("chdir(\"{}\") failed{}", directory.display(), Errno(&error)));
+    }
+    failures
+}
+
+/// Gives the rights of root away for good (directive `user`). Does nothing for a process that has none.
+///
+/// # Errors
+/// When it has, and cannot.
+pub fn drop_privileges(user: &User) -> anyhow::Result<()> {
+    if !rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    let name = user.name.as_ptr();
+    // SAFETY: `name` is a C string that outlives the call; there is one thread, and glibc applies all three to the
+    // whole process.
+    let done =
+        unsafe { libc::setgid(user.gid) == 0 && libc::initgroups(name, user.gid) == 0 && libc::setuid(user.uid) == 0 };
+    if !done {
+        return Err(io::Error::last_os_error()).context("setuid() failed");
+    }
+    Ok(())
+}
+
+/// Who the process is to be.
+pub struct User {
+    name: CString,
+    uid: libc::uid_t,
+    gid: libc::gid_t,
+}
+
+impl User {
+    /// Who nginx is if nothing is said.
+    const DEFAULT: &str = "nobody";
+
+    /// Looks up the directive `user`.
+    ///
+    /// # Errors
+    /// When there is no such user or group, in nginx's words.
+    pub fn find(directive: Option<&(String, Option<String>)>) -> anyhow::Result<User> {
+        let (user, group) = directive.map_or((User::DEFAULT, None), |(user, group)| (user.as_str(), group.as_deref()));
+        let name = CString::new(user).context("a user name has no NUL")?;
+        // SAFETY: `name` is a C string; the result is copied out of before anything else can ask for another user.
+        let (uid, mut gid) = match unsafe { libc::getpwnam(name.as_ptr()).as_ref() } {
+            Some(entry) => (entry.pw_uid, entry.pw_gid),
+            None => bail!("getpwnam(\"{user}\") failed"),
+        };
+        if let Some(group) = group {
+            let group_name = CString::new(group).context("a group name has no NUL")?;
+            // SAFETY: as above.
+            gid = match unsafe { libc::getgrnam(group_name.as_ptr()).as_ref() } {
+                Some(entry) => entry.gr_gid,
+                None => bail!("getgrnam(\"{group}\") failed"),
+            };
+        }
+        Ok(User { name, uid, gid })
+    }
+}

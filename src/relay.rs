@@ -1,0 +1,353 @@
+//! The relay: bytes between a client and its mail server, both ways, until both have said all they had to say.
+//!
+//! * An idle relay holds two sockets and no buffer. Bytes pass through the thread's scratch buffer within one poll; only
+//!   what the other side did not take is kept, and then nothing more is read until it is gone (backpressure).
+//! * Nothing is lost or reordered: what was left over from the login goes first.
+//! * A half-close is passed on, and the other direction goes on. From then on the session may be idle no longer than
+//!   [`Limits::half_closed`], so that a server that ignores it does not hold the session for a day.
+//! * The idle time-out is the time between two reads or writes on either side (`proxy_timeout`). Its timer is set once
+//!   and moved only when it fires, not with each packet.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use crate::scratch;
+
+/// How many times a direction is served before the other sessions of the thread have their turn.
+const TURNS: usize = 8;
+
+/// How long a session may be silent.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// `proxy_timeout`
+    pub idle: Duration,
+    /// The same once one side has ended its direction.
+    pub half_closed: Duration,
+}
+
+/// One direction: where its bytes come from is the index of the other.
+#[derive(Debug, Default)]
+struct Direction {
+    /// What the destination has not taken yet.
+    pending: Vec<u8>,
+    /// How much of it the destination took.
+    sent: usize,
+    state: State,
+    /// How the source broke, if it did.
+    broken: Option<io::Error>,
+}
+
+#[derive(Debug, Default, PartialEq, Eq, Clone, Copy)]
+enum State {
+    /// The source may send more.
+    #[default]
+    Open,
+    /// The source has ended; what is pending is still to be delivered.
+    Ending,
+    /// All delivered, or nobody there to take it.
+    Done,
+}
+
+/// How a relay ended.
+#[derive(Debug)]
+pub enum End {
+    /// Both sides have ended.
+    Done,
+    /// A side broke: which, and how.
+    Broken(Side, io::Error),
+    /// Nobody said anything for too long.
+    TimedOut,
+}
+
+/// Which of the two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// The mail client.
+    Client,
+    /// The mail server.
+    Upstream,
+}
+
+/// Relays until the end. `to_upstream` and `to_client` are left over from the login, and go first.
+pub async fn relay<C, U>(
+    client: &mut C,
+    upstream: &mut U,
+    to_upstream: Vec<u8>,
+    to_client: Vec<u8>,
+    limits: Limits,
+) -> End
+where
+    C: AsyncRead + AsyncWrite + Unpin,
+    U: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut up = Direction { pending: to_upstream, ..Direction::default() };
+    let mut down = Direction { pending: to_client, ..Direction::default() };
+    let mut last_activity = Instant::now();
+    let mut timer = pin!(sleep_until(last_activity + limits.idle));
+    poll_fn(|cx| {
+        let mut moved = up.serve(cx, client, upstream);
+        moved |= down.serve(cx, upstream, client);
+        // A side that broke takes nothing any more.
+        if up.broken.is_some() && down.state != State::Done {
+            down.abandon();
+        }
+        if down.broken.is_some() && up.state != State::Done {
+            up.abandon();
+        }
+        if up.state == State::Done && down.state == State::Done {
+            return Poll::Ready(match (up.broken.take(), down.broken.take()) {
+                (Some(error), _) => End::Broken(Side::Client, error),
+                (None, Some(error)) => End::Broken(Side::Upstream, error),
+                (None, None) => End::Done,
+            });
+        }
+        if moved {
+            last_activity = Instant::now();
+        }
+        let half_closed = up.state != State::Open || down.state != State::Open;
+        let limit = if half_closed { limits.half_closed.min(limits.idle) } else { limits.idle };
+        poll_idle(timer.as_mut(), cx, last_activity + limit)
+    })
+    .await
+}
+
+/// Whether it is `deadline`. The timer is moved only where it would fire at a wrong time: when it has fired early, since
+/// something happened meanwhile, or when the limit became shorter.
+fn poll_idle(mut timer: Pin<&mut Sleep>, cx: &mut Context<'_>, deadline: Instant) -> Poll<End> {
+    if timer.deadline() > deadline {
+        timer.as_mut().reset(deadline);
+    }
+    while timer.as_mut().poll(cx).is_ready() {
+        if timer.deadline() >= deadline {
+            return Poll::Ready(End::TimedOut);
+        }
+        timer.as_mut().reset(deadline);
+    }
+    Poll::Pending
+}
+
+impl Direction {
+    /// Moves what can be moved now; tells whether anything was.
+    fn serve<S, D>(&mut self, cx: &mut Context<'_>, source: &mut S, destination: &mut D) -> bool
+    where
+        S: AsyncRead + Unpin,
+        D: AsyncWrite + Unpin,
+    {
+        let mut moved = false;
+        for _ in 0..TURNS {
+            match self.turn(cx, source, destination) {
+                Poll::Ready(()) => moved = true,
+                Poll::Pending => return moved,
+            }
+        }
+        cx.waker().wake_by_ref();
+        moved
+    }
+
+    /// One step: writes what is pending, ends what is ending, or reads once and passes it on. Pending if nothing can be
+    /// done now, or ever.
+    fn turn<S, D>(&mut self, cx: &mut Context<'_>, source: &mut S, destination: &mut D) -> Poll<()>
+    where
+        S: AsyncRead + Unpin,
+        D: AsyncWrite + Unpin,
+    {
+        if self.sent < self.pending.len() {
+            return self.flush(cx, destination);
+        }
+        match self.state {
+            State::Open => self.pass(cx, source, destination),
+            State::Ending => {
+                ready!(Pin::new(destination).poll_shutdown(cx)).ok();
+                self.state = State::Done;
+                Poll::Ready(())
+            }
+            State::Done => Poll::Pending,
+        }
+    }
+
+    /// Writes some of what is pending.
+    fn flush<D: AsyncWrite + Unpin>(&mut self, cx: &mut Context<'_>, destination: &mut D) -> Poll<()> {
+        match ready!(Pin::new(destination).poll_write(cx, &self.pending[self.sent..])) {
+            Ok(sent) if sent > 0 => self.sent += sent,
+            _ => self.abandon(),
+        }
+        if self.sent == self.pending.len() {
+            self.pending = Vec::new();
+            self.sent = 0;
+        }
+        Poll::Ready(())
+    }
+
+    /// Reads once, and writes what was read as far as the destination takes it.
+    fn pass<S, D>(&mut self, cx: &mut Context<'_>, source: &mut S, destination: &mut D) -> Poll<()>
+    where
+        S: AsyncRead + Unpin,
+        D: AsyncWrite + Unpin,
+    {
+        scratch::with(|scratch| {
+            let mut buffer = ReadBuf::new(scratch);
+            if let Err(error) = ready!(Pin::new(source).poll_read(cx, &mut buffer)) {
+                self.broken = Some(error);
+                self.state = State::Ending;
+                return Poll::Ready(());
+            }
+            let mut rest = buffer.filled();
+            if rest.is_empty() {
+                self.state = State::Ending;
+            }
+            while !rest.is_empty() {
+                match Pin::new(&mut *destination).poll_write(cx, rest) {
+                    Poll::Ready(Ok(sent)) if sent > 0 => rest = &rest[sent..],
+                    Poll::Ready(_) => {
+                        self.abandon();
+                        break;
+                    }
+                    Poll::Pending => {
+                        self.pending = rest.to_vec();
+                        break;
+                    }
+                }
+            }
+            Poll::Ready(())
+        })
+    }
+
+    /// Gives the direction up: its destination takes nothing any more. What it has said before may still be under way in
+    /// the other direction.
+    fn abandon(&mut self) {
+        self.pending = Vec::new();
+        self.sent = 0;
+        self.state = State::Done;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::UnixStream;
+    use tokio::task::JoinHandle;
+
+    const LIMITS: Limits = Limits { idle: Duration::from_secs(3600), half_closed: Duration::from_secs(60) };
+
+    /// A relay at work: the client's end, the mail server's end, and how it will end.
+    fn start(to_upstream: &[u8], to_client: &[u8], limits: Limits) -> (UnixStream, UnixStream, JoinHandle<End>) {
+        let (client_end, mut client) = UnixStream::pair().unwrap();
+        let (upstream_end, mut upstream) = UnixStream::pair().unwrap();
+        let (up, down) = (to_upstream.to_vec(), to_client.to_vec());
+        let end = tokio::spawn(async move { relay(&mut client, &mut upstream, up, down, limits).await });
+        (client_end, upstream_end, end)
+    }
+
+    async fn expect(stream: &mut UnixStream, expected: &[u8]) {
+        let mut got = vec![0; expected.len()];
+        stream.read_exact(&mut got).await.unwrap();
+        assert_eq!(got, expected);
+    }
+
+    #[tokio::test]
+    async fn leftovers_go_first() {
+        let (mut client, mut upstream, end) = start(b"b SELECT\r\n", b"a OK\r\n", LIMITS);
+        client.write_all(b"c NOOP\r\n").await.unwrap();
+        upstream.write_all(b"* 1 EXISTS\r\n").await.unwrap();
+        expect(&mut upstream, b"b SELECT\r\nc NOOP\r\n").await;
+        expect(&mut client, b"a OK\r\n* 1 EXISTS\r\n").await;
+        drop((client, upstream));
+        assert!(matches!(end.await.unwrap(), End::Done | End::Broken(..)));
+    }
+
+    #[tokio::test]
+    async fn what_is_under_way_survives_a_half_close() {
+        let (mut client, mut upstream, end) = start(b"", b"", LIMITS);
+        client.write_all(b"QUIT\r\n").await.unwrap();
+        client.shutdown().await.unwrap();
+        let mut heard = Vec::new();
+        upstream.read_to_end(&mut heard).await.unwrap();
+        assert_eq!(heard, b"QUIT\r\n");
+        upstream.write_all(b"+OK bye\r\n").await.unwrap();
+        drop(upstream);
+        let mut heard = Vec::new();
+        client.read_to_end(&mut heard).await.unwrap();
+        assert_eq!(heard, b"+OK bye\r\n");
+        assert!(matches!(end.await.unwrap(), End::Done));
+    }
+
+    #[tokio::test]
+    async fn a_slow_reader_stops_the_writer_and_gets_everything_in_order() {
+        const LENGTH: usize = 8 * 1024 * 1024;
+        let message: Vec<u8> = (0..LENGTH).map(|i| (i % 251) as u8).collect();
+        let (mut client, mut upstream, end) = start(b"", b"", LIMITS);
+        let sent = message.clone();
+        let writer = tokio::spawn(async move {
+            upstream.write_all(&sent).await.unwrap();
+            upstream
+        });
+        let mut heard = Vec::new();
+        let mut chunk = [0; 7919];
+        while heard.len() < LENGTH {
+            let count = client.read(&mut chunk).await.unwrap();
+            heard.extend_from_slice(&chunk[..count]);
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(heard, message);
+        drop((client, writer.await.unwrap()));
+        assert!(matches!(end.await.unwrap(), End::Done | End::Broken(..)));
+    }
+
+    #[tokio::test]
+    async fn a_server_that_says_goodbye_and_closes_is_heard_by_a_client_that_still_talks() {
+        let (mut client, mut upstream, end) = start(b"", b"", LIMITS);
+        upstream.write_all(b"* BYE\r\n").await.unwrap();
+        drop(upstream);
+        // Fails or not: the relay finds nobody to take it.
+        let _ = client.write_all(b"a NOOP\r\n").await;
+        let mut heard = Vec::new();
+        client.read_to_end(&mut heard).await.unwrap();
+        assert_eq!(heard, b"* BYE\r\n");
+        drop(client);
+        assert!(matches!(end.await.unwrap(), End::Done | End::Broken(..)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_ends_it_and_either_side_breaks_the_silence() {
+        let limits = Limits { idle: Duration::from_secs(100), half_closed: Duration::from_secs(10) };
+        let (mut client, mut upstream, end) = start(b"", b"", limits);
+        let begin = Instant::now();
+        tokio::time::sleep(Duration::from_secs(90)).await;
+        upstream.write_all(b"* OK still here\r\n").await.unwrap();
+        expect(&mut client, b"* OK still here\r\n").await;
+        assert!(matches!(end.await.unwrap(), End::TimedOut));
+        assert_eq!(begin.elapsed().as_secs(), 190);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_ignores_the_end_of_its_client_is_not_waited_for_long() {
+        let limits = Limits { idle: Duration::from_secs(86400), half_closed: Duration::from_secs(60) };
+        let (client, _upstream, end) = start(b"", b"", limits);
+        let begin = Instant::now();
+        let mut client = client;
+        client.shutdown().await.unwrap();
+        assert!(matches!(end.await.unwrap(), End::TimedOut));
+        assert_eq!(begin.elapsed().as_secs(), 60);
+    }
+
+    #[test]
+    fn an_idle_relay_is_small() {
+        let make = |client: &mut UnixStream, upstream: &mut UnixStream| {
+            size_of_val(&relay(client, upstream, Vec::new(), Vec::new(), LIMITS))
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let _guard = runtime.enter();
+        let (mut client, mut upstream) = UnixStream::pair().unwrap();
+        let size = make(&mut client, &mut upstream);
+        assert!(size <= 512, "{size} bytes");
+    }
+}

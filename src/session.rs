@@ -1,0 +1,315 @@
+//! The way of a session, from `accept` to the end of the relay.
+//!
+//! [`run`] tells it from top to bottom. The login is one future; when it ends it gives a [`Proxied`], and the relay is a
+//! task of its own: a task keeps the size of its largest state for life, and most sessions are idle relays.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use gatepost_proto::{Attempt, FrontEnd, Output, Rejection, Step, imap, pop3, smtp};
+use tokio::time::{Instant, sleep, timeout_at};
+use zeroize::Zeroize;
+
+use crate::accept::{Accepted, Permit};
+use crate::auth::{self, Verdict};
+use crate::config;
+use crate::log::Level;
+use crate::relay::{self, End, Limits, Side, relay};
+use crate::service::Service;
+use crate::session_log::SessionLog;
+use crate::stream::Stream;
+use crate::{preamble, upstream};
+
+/// The longest a session waits for an authentication server that says `Auth-Status: WAIT` again and again.
+const LONGEST_WAIT: Duration = Duration::from_secs(180);
+
+/// Lives through one session.
+pub async fn run(accepted: Accepted) {
+    if let Ok(proxied) = log_in(accepted).await {
+        tokio::spawn(proxied.relay());
+    }
+}
+
+/// The session ended before it was proxied; whatever was to be said about that has been said and logged.
+pub struct Ended;
+
+/// What a session needs to know of itself until it is proxied.
+pub struct Session {
+    /// The connection to the client.
+    pub stream: Stream,
+    /// The server block.
+    pub service: Arc<Service>,
+    /// Where its log lines go.
+    pub log: SessionLog,
+    /// Who the client is.
+    pub client: auth::Client,
+    /// Its place among the connections.
+    pub permit: Permit,
+    /// When the client's patience with us, or ours with it, ends (`timeout`).
+    pub deadline: Instant,
+}
+
+async fn log_in(accepted: Accepted) -> Result<Box<Proxied>, Ended> {
+    let mut session = preamble::begin(accepted).await?;
+    let mut front = front_end(&session.service.conf)?;
+    preamble::delay_greeting(&mut session, &mut front).await?;
+    session.greet(&mut front).await?;
+    loop {
+        let attempt = session.converse(&mut front).await?;
+        if let Some(route) = session.authenticate(&mut front, &attempt).await? {
+            let (stream, to_client) = upstream::log_in(&mut session, &mut front, attempt, route).await?;
+            return Ok(session.proxied(stream, front.take_input(), to_client));
+        }
+    }
+}
+
+/// The front end of a protocol. SMTP alone has a reply before its greeting.
+pub enum Front {
+    /// IMAP.
+    Imap(imap::Server),
+    /// POP3.
+    Pop3(pop3::Server),
+    /// SMTP.
+    Smtp(smtp::Server),
+}
+
+impl Front {
+    /// As the machine every protocol has.
+    pub fn machine(&mut self) -> &mut dyn FrontEnd {
+        match self {
+            Front::Imap(server) => server,
+            Front::Pop3(server) => server,
+            Front::Smtp(server) => server,
+        }
+    }
+
+    fn take_input(&mut self) -> Vec<u8> {
+        self.machine().input().take()
+    }
+}
+
+fn front_end(conf: &config::Server) -> Result<Front, Ended> {
+    let salt = crate::salt::new(&conf.server_name).ok_or(Ended)?;
+    Ok(match &conf.front_end {
+        config::FrontEnd::Imap(options) => Front::Imap(imap::Server::new(options.clone(), salt)),
+        config::FrontEnd::Pop3(options) => Front::Pop3(pop3::Server::new(options.clone(), salt)),
+        config::FrontEnd::Smtp { options, .. } => Front::Smtp(smtp::Server::new(options.clone(), salt)),
+    })
+}
+
+impl Session {
+    async fn greet(&mut self, front: &mut Front) -> Result<(), Ended> {
+        self.log.context.action = "sending client greeting line";
+        self.deadline = Instant::now() + self.service.conf.timeout;
+        let mut out = Output::default();
+        front.machine().greet(&mut out);
+        self.say(&mut out).await
+    }
+
+    /// Talks with the client until it gives credentials.
+    async fn converse(&mut self, front: &mut Front) -> Result<Box<Attempt>, Ended> {
+        self.log.context.action = "in auth state";
+        let mut out = Output::default();
+        loop {
+            let step = front.machine().step(&mut out);
+            self.log.set_login(front.machine().user());
+            self.say(&mut out).await?;
+            match step {
+                Step::Input => self.hear(front).await?,
+                Step::Authenticate(attempt) => return Ok(attempt),
+                Step::Close => return Err(self.close().await),
+                Step::StartTls => unreachable!("the configuration offers no STARTTLS"),
+            }
+        }
+    }
+
+    /// Asks who the client is. None if it was told to try again.
+    async fn authenticate(&mut self, front: &mut Front, attempt: &Attempt) -> Result<Option<auth::Route>, Ended> {
+        self.log.context.action = "in http auth state";
+        let request = auth::Request { protocol: self.service.conf.protocol(), attempt, client: &self.client };
+        let service = self.service.clone();
+        let asked = timeout_at(Instant::now() + LONGEST_WAIT, service.auth.authenticate(&request));
+        let verdict = tokio::select! {
+            biased;
+            verdict = asked => verdict,
+            () = gone(&mut self.stream, front.machine()) => return Err(self.client_gone()),
+        };
+        match verdict {
+            Ok(Ok(Verdict::Accept(route))) => {
+                self.log.set_login(&route.user);
+                Ok(Some(route))
+            }
+            Ok(Ok(Verdict::Reject { rejection, wait })) => {
+                self.log.set_login(&attempt.user);
+                self.reject(front, &rejection, wait).await.map(|()| None)
+            }
+            Ok(Err(error)) => {
+                self.log.write(error.level(), format_args!("{error}"));
+                Err(self.internal_error(front.machine()).await)
+            }
+            Err(_) => {
+                self.log.write(Level::Error, format_args!("the authentication server says WAIT for too long"));
+                Err(self.internal_error(front.machine()).await)
+            }
+        }
+    }
+
+    async fn reject(&mut self, front: &mut Front, rejection: &Rejection, wait: Duration) -> Result<(), Ended> {
+        let text = gatepost_proto::printable(&rejection.text);
+        self.log.write(Level::Info, format_args!("client login failed: \"{text}\""));
+        let mut out = Output::default();
+        if wait.is_zero() {
+            front.machine().reject(rejection, &mut out);
+            self.deadline = Instant::now() + self.service.conf.timeout;
+            self.say(&mut out).await?;
+            return Err(self.close().await);
+        }
+        tokio::select! {
+            biased;
+            () = gone(&mut self.stream, front.machine()) => return Err(self.client_gone()),
+            () = sleep(wait) => {}
+        }
+        self.deadline = Instant::now() + self.service.conf.timeout;
+        front.machine().reject(rejection, &mut out);
+        self.say(&mut out).await
+    }
+
+    /// Sends what a machine has put out, and logs its notes.
+    pub async fn say(&mut self, out: &mut Output) -> Result<(), Ended> {
+        for note in out.notes.drain(..) {
+            self.log.write(Level::Info, format_args!("{note}"));
+        }
+        if out.bytes.is_empty() {
+            return Ok(());
+        }
+        let sent = timeout_at(self.deadline, self.stream.send(&out.bytes)).await;
+        out.bytes.zeroize();
+        match sent {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => {
+                self.log.write(Level::Info, format_args!("send() failed{}", crate::log::Errno(&error)));
+                Err(Ended)
+            }
+            Err(_) => Err(self.timed_out()),
+        }
+    }
+
+    /// Reads once.
+    async fn hear(&mut self, front: &mut Front) -> Result<(), Ended> {
+        let input = front.machine().input();
+        let space = input.space();
+        match timeout_at(self.deadline, self.stream.receive(space, |bytes| input.push(bytes))).await {
+            Ok(Ok(0)) => Err(Ended),
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => {
+                self.log.write(Level::Info, format_args!("recv() failed{}", crate::log::Errno(&error)));
+                Err(Ended)
+            }
+            Err(_) => Err(self.timed_out()),
+        }
+    }
+
+    /// Tells the client that something that is not its fault went wrong, and closes.
+    pub async fn internal_error(&mut self, front: &mut dyn FrontEnd) -> Ended {
+        let mut out = Output::default();
+        front.internal_error(&mut out);
+        self.farewell(&mut out).await
+    }
+
+    /// Says the last words and closes.
+    pub async fn farewell(&mut self, out: &mut Output) -> Ended {
+        self.deadline = Instant::now() + self.service.conf.timeout;
+        match self.say(out).await {
+            Ok(()) => self.close().await,
+            Err(ended) => ended,
+        }
+    }
+
+    /// Closes, so that what was said arrives.
+    pub async fn close(&mut self) -> Ended {
+        // A client that does not take its last reply in time loses it.
+        let _ = timeout_at(self.deadline, self.stream.finish()).await;
+        Ended
+    }
+
+    /// Logs that the client took too long.
+    pub fn timed_out(&mut self) -> Ended {
+        self.log.write(Level::Info, format_args!("client timed out (110: Connection timed out)"));
+        Ended
+    }
+
+    /// Logs that the client went away while something was done for it.
+    pub fn client_gone(&mut self) -> Ended {
+        self.log.write(Level::Info, format_args!("client closed connection"));
+        Ended
+    }
+
+    fn proxied(self, upstream: Stream, to_upstream: Vec<u8>, to_client: Vec<u8>) -> Box<Proxied> {
+        Box::new(Proxied { session: self, upstream, to_upstream, to_client })
+    }
+}
+
+/// Waits until the client has gone: it closed and left nothing to do. What it sends meanwhile is kept as input while
+/// there is room. A client that ended its direction behind pipelined commands has not gone: it waits for their answers.
+pub async fn gone(stream: &mut Stream, front: &mut dyn FrontEnd) {
+    let input = front.input();
+    loop {
+        let space = input.space();
+        if space == 0 {
+            return std::future::pending().await;
+        }
+        match stream.receive(space, |bytes| input.push(bytes)).await {
+            Ok(0) if !input.unread().is_empty() => return std::future::pending().await,
+            Ok(0) | Err(_) => return,
+            Ok(_) => {}
+        }
+    }
+}
+
+/// A session that is logged in.
+pub struct Proxied {
+    session: Session,
+    upstream: Stream,
+    to_upstream: Vec<u8>,
+    to_client: Vec<u8>,
+}
+
+impl Proxied {
+    fn relay(self: Box<Self>) -> impl Future<Output = ()> + Send {
+        let Proxied { session, upstream, to_upstream, to_client } = *self;
+        let limits = Limits { idle: session.service.conf.proxy.timeout, half_closed: session.service.conf.timeout };
+        let Session { stream, mut log, permit, .. } = session;
+        log.context.action = "";
+        log.write(Level::Info, format_args!("client logged in"));
+        log.shrink();
+        proxy(stream, upstream, to_upstream, to_client, limits, log, permit)
+    }
+}
+
+/// The task of an idle session: whatever is a local variable here is paid for by each of them.
+async fn proxy(
+    mut client: Stream,
+    mut upstream: Stream,
+    to_upstream: Vec<u8>,
+    to_client: Vec<u8>,
+    limits: relay::Limits,
+    mut log: SessionLog,
+    _permit: Permit,
+) {
+    match relay(&mut client, &mut upstream, to_upstream, to_client, limits).await {
+        End::Done => log.write(Level::Info, format_args!("proxied session done")),
+        End::TimedOut => {
+            log.context.action = "proxying";
+            log.write(Level::Info, format_args!("client timed out (110: Connection timed out)"));
+        }
+        End::Broken(side, error) => {
+            log.context.action = match side {
+                Side::Client => "proxying and reading from client",
+                Side::Upstream => "proxying and reading from upstream",
+            };
+            log.write(Level::Info, format_args!("recv() failed{}", crate::log::Errno(&error)));
+            log.context.action = "";
+            log.write(Level::Info, format_args!("proxied session done"));
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! One connection, whatever it runs over.
+
+use std::future::poll_fn;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use rustix::net::RecvFlags;
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+
+use crate::addr::Address;
+use crate::scratch;
+
+/// A connection to a client, a mail server or an authentication server.
+#[derive(Debug)]
+pub enum Stream {
+    /// TCP, with Nagle's algorithm off.
+    Tcp(TcpStream),
+    /// A Unix domain socket.
+    Unix(UnixStream),
+}
+
+impl Stream {
+    /// Connects.
+    ///
+    /// # Errors
+    /// What `connect(2)` says.
+    pub async fn connect(address: &Address) -> io::Result<Stream> {
+        match address {
+            Address::Ip(address) => {
+                let stream = TcpStream::connect(address).await?;
+                // Fails only where the connection is gone already, which the first read tells.
+                let _ = stream.set_nodelay(true);
+                Ok(Stream::Tcp(stream))
+            }
+            Address::Unix(path) => Ok(Stream::Unix(UnixStream::connect(path).await?)),
+        }
+    }
+
+    /// Takes over what was accepted from `peer`.
+    ///
+    /// # Errors
+    /// When the event loop does not take it.
+    pub fn from_accepted(socket: OwnedFd, peer: &Address) -> io::Result<Stream> {
+        match peer {
+            Address::Ip(_) => {
+                let stream = TcpStream::from_std(socket.into())?;
+                let _ = stream.set_nodelay(true);
+                Ok(Stream::Tcp(stream))
+            }
+            Address::Unix(_) => Ok(Stream::Unix(UnixStream::from_std(socket.into())?)),
+        }
+    }
+
+    /// The address of this end.
+    pub fn local_address(&self) -> Address {
+        match self {
+            Stream::Tcp(stream) => stream.local_addr().map_or_else(|_| Address::nameless(), Address::Ip),
+            Stream::Unix(_) => Address::nameless(),
+        }
+    }
+
+    /// Waits for input, and appends to `seen` what can be read next, without reading it. Gives how much; 0 is the end.
+    ///
+    /// # Errors
+    /// What `recv(2)` says.
+    pub async fn peek(&mut self, seen: &mut Vec<u8>) -> io::Result<usize> {
+        fn peek_now(socket: impl AsFd, seen: &mut Vec<u8>) -> io::Result<usize> {
+            scratch::with(|scratch| {
+                let (count, _) = rustix::net::recv(socket, &mut *scratch, RecvFlags::PEEK)?;
+                seen.extend_from_slice(&scratch[..count]);
+                Ok(count)
+            })
+        }
+        match self {
+            Stream::Tcp(stream) => stream.async_io(Interest::READABLE, || peek_now(&*stream, seen)).await,
+            Stream::Unix(stream) => stream.async_io(Interest::READABLE, || peek_now(&*stream, seen)).await,
+        }
+    }
+
+    /// Reads `count` bytes, and drops them.
+    ///
+    /// # Errors
+    /// What `recv(2)` says; that the peer has ended before.
+    pub async fn skip(&mut self, mut count: usize) -> io::Result<()> {
+        while count > 0 {
+            match self.receive(count, |_| {}).await? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                skipped => count -= skipped,
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for input, reads at most `limit` bytes once, and hands them to `take`. Gives how many; 0 is the end.
+    ///
+    /// No buffer is held while it waits. It may be cancelled: nothing read is lost.
+    ///
+    /// # Errors
+    /// What `recv(2)` says.
+    pub async fn receive(&mut self, limit: usize, mut take: impl FnMut(&[u8])) -> io::Result<usize> {
+        poll_fn(|cx| {
+            scratch::with(|scratch| {
+                let room = limit.min(scratch.len());
+                let mut buffer = ReadBuf::new(&mut scratch[..room]);
+                ready!(Pin::new(&mut *self).poll_read(cx, &mut buffer))?;
+                take(buffer.filled());
+                Poll::Ready(Ok(buffer.filled().len()))
+            })
+        })
+        .await
+    }
+
+    /// Writes everything.
+    ///
+    /// # Errors
+    /// What `send(2)` says.
+    pub async fn send(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let sent = poll_fn(|cx| Pin::new(&mut *self).poll_write(cx, bytes)).await?;
+            bytes = &bytes[sent..];
+        }
+        Ok(())
+    }
+
+    /// Ends the connection so that what was sent arrives: closing a socket with unread input resets the connection, and
+    /// a reset may overtake the last reply.
+    pub async fn finish(&mut self) {
+        const DRAIN: usize = 256 * 1024;
+        if poll_fn(|cx| Pin::new(&mut *self).poll_shutdown(cx)).await.is_err() {
+            return;
+        }
+        let mut drained = 0;
+        while drained < DRAIN {
+            let now = poll_fn(|cx| {
+                scratch::with(|scratch| {
+                    let mut buffer = ReadBuf::new(scratch);
+                    Poll::Ready(match Pin::new(&mut *self).poll_read(cx, &mut buffer) {
+                        Poll::Ready(Ok(())) => buffer.filled().len(),
+                        _ => 0,
+                    })
+                })
+            })
+            .await;
+            if now == 0 {
+                return;
+            }
+            drained += now;
+        }
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Stream::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
+            Stream::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Stream::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
+            Stream::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Stream::Tcp(stream) => Pin::new(stream).poll_flush(cx),
+            Stream::Unix(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Stream::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Stream::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}

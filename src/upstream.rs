@@ -1,0 +1,191 @@
+//! The way to the mail server: connect, PROXY protocol header, login.
+
+use std::future::Future;
+
+use gatepost_proto::proxy_protocol::{self, Addresses};
+use gatepost_proto::{Attempt, BackEnd, Dialogue, DialogueError, FrontEnd, Method, Output, Progress, imap, pop3, smtp};
+use tokio::time::{Instant, timeout_at};
+use zeroize::Zeroize;
+
+use crate::accept::Permit;
+use crate::auth::Route;
+use crate::config::ProxyProtocol;
+use crate::log::{Errno, Level};
+use crate::session::{Ended, Front, Session, gone};
+use crate::stream::Stream;
+
+/// Connects to where `route` says and logs in as it says. Gives the connection, and what the client is told.
+///
+/// The whole of it is bounded by `timeout`, and ends at once when the client goes away.
+pub async fn log_in(
+    session: &mut Session,
+    front: &mut Front,
+    attempt: Box<Attempt>,
+    route: Route,
+) -> Result<(Stream, Vec<u8>), Ended> {
+    session.deadline = Instant::now() + session.service.conf.timeout;
+    session.log.context.upstream = Some(route.name.clone());
+    let front = front.machine();
+    let mut back = match back_end(session, attempt, &route) {
+        Ok(back) => back,
+        Err(error) => return Err(refused(session, front, error).await),
+    };
+    let mut stream = connect(session, front, &route).await?;
+    send_proxy_protocol(session, front, &mut stream).await?;
+    match converse(session, front, &mut stream, back.as_mut()).await? {
+        Ok(to_client) => Ok((stream, to_client)),
+        Err(error) => Err(refused(session, front, error).await),
+    }
+}
+
+/// The machine that logs in.
+fn back_end(session: &Session, attempt: Box<Attempt>, route: &Route) -> Result<Box<dyn BackEnd>, DialogueError> {
+    let conf = &session.service.conf;
+    let buffer = conf.proxy.buffer;
+    let user = route.user.clone();
+    let password = route.password.clone();
+    Ok(match attempt.dialogue {
+        Dialogue::Imap { tag } => {
+            Box::new(imap::Client::new(tag, user, password.ok_or(DialogueError::NoPassword)?, buffer))
+        }
+        Dialogue::Pop3 => Box::new(pop3::Client::new(&user, &password.ok_or(DialogueError::NoPassword)?, buffer)?),
+        Dialogue::Smtp { helo, esmtp, envelope } => {
+            debug_assert_eq!(envelope.is_some(), attempt.method == Method::None);
+            Box::new(smtp::Client::new(smtp::Login {
+                server_name: conf.server_name.clone(),
+                xclient: conf.proxy.xclient,
+                client_address: session.client.address.ip(),
+                client_host: session.client.host.clone().unwrap_or_default(),
+                user,
+                password,
+                smtp_auth: conf.proxy.smtp_auth,
+                helo,
+                esmtp,
+                envelope,
+                buffer,
+            })?)
+        }
+    })
+}
+
+async fn connect(session: &mut Session, front: &mut dyn FrontEnd, route: &Route) -> Result<Stream, Ended> {
+    session.log.context.action = "connecting to upstream";
+    if !session.permit.take_one_more() {
+        session.log.write(Level::Alert, format_args!("{}", Permit::EXHAUSTED));
+        return Err(session.internal_error(front).await);
+    }
+    match unless_gone(session, front, Stream::connect(&route.address)).await? {
+        Some(Ok(stream)) => Ok(stream),
+        Some(Err(error)) => {
+            session.log.write(Level::Error, format_args!("connect() failed{}", Errno(&error)));
+            Err(session.internal_error(front).await)
+        }
+        None => Err(timed_out(session, front).await),
+    }
+}
+
+/// Tells the mail server who the client is, before anything else.
+async fn send_proxy_protocol(
+    session: &mut Session,
+    front: &mut dyn FrontEnd,
+    stream: &mut Stream,
+) -> Result<(), Ended> {
+    let version = session.service.conf.proxy.proxy_protocol;
+    if version == ProxyProtocol::Off {
+        return Ok(());
+    }
+    session.log.context.action = "sending PROXY protocol header to upstream";
+    let local = session.stream.local_address();
+    let addresses = session.client.address.socket().zip(local.socket());
+    let addresses = addresses.map(|(source, destination)| Addresses { source, destination });
+    let header = match version {
+        ProxyProtocol::V2 => proxy_protocol::v2(addresses.as_ref()),
+        _ => proxy_protocol::v1(addresses.as_ref()),
+    };
+    send(session, front, stream, &header).await
+}
+
+/// Runs the login dialogue. The outer error is the session's end, the inner one the mail server's refusal.
+async fn converse(
+    session: &mut Session,
+    front: &mut dyn FrontEnd,
+    stream: &mut Stream,
+    back: &mut dyn BackEnd,
+) -> Result<Result<Vec<u8>, DialogueError>, Ended> {
+    let mut out = Output::default();
+    loop {
+        session.log.context.action = "reading response from upstream";
+        let mut progress = Ok(Progress::More);
+        let receive = stream.receive(usize::MAX, |bytes| progress = back.receive(bytes, &mut out));
+        match unless_gone(session, front, receive).await? {
+            Some(Ok(0)) => {
+                session.log.write(Level::Error, format_args!("upstream closed connection"));
+                return Err(session.internal_error(front).await);
+            }
+            Some(Ok(_)) => {}
+            Some(Err(error)) => {
+                session.log.write(Level::Error, format_args!("recv() failed{}", Errno(&error)));
+                return Err(session.internal_error(front).await);
+            }
+            None => return Err(timed_out(session, front).await),
+        }
+        match progress {
+            Err(error) => return Ok(Err(error)),
+            Ok(Progress::Done { to_client }) => return Ok(Ok(to_client)),
+            Ok(Progress::More) => {}
+        }
+        if !out.bytes.is_empty() {
+            session.log.context.action = back.action();
+            let sent = send(session, front, stream, &out.bytes).await;
+            out.bytes.zeroize();
+            sent?;
+        }
+    }
+}
+
+async fn send(session: &mut Session, front: &mut dyn FrontEnd, stream: &mut Stream, bytes: &[u8]) -> Result<(), Ended> {
+    match unless_gone(session, front, stream.send(bytes)).await? {
+        Some(Ok(())) => Ok(()),
+        Some(Err(error)) => {
+            session.log.write(Level::Error, format_args!("send() failed{}", Errno(&error)));
+            Err(session.internal_error(front).await)
+        }
+        None => Err(timed_out(session, front).await),
+    }
+}
+
+/// Does `work` until the deadline, whose passing gives None, and unless the client goes away.
+async fn unless_gone<T>(
+    session: &mut Session,
+    front: &mut dyn FrontEnd,
+    work: impl Future<Output = T>,
+) -> Result<Option<T>, Ended> {
+    let deadline = session.deadline;
+    tokio::select! {
+        biased;
+        done = timeout_at(deadline, work) => return Ok(done.ok()),
+        () = gone(&mut session.stream, front) => {}
+    }
+    Err(session.client_gone())
+}
+
+async fn timed_out(session: &mut Session, front: &mut dyn FrontEnd) -> Ended {
+    session.log.write(Level::Error, format_args!("upstream timed out (110: Connection timed out)"));
+    session.internal_error(front).await
+}
+
+/// Logs why the mail server did not let the user in, and tells the client: the server's own words with
+/// `proxy_pass_error_message on`.
+async fn refused(session: &mut Session, front: &mut dyn FrontEnd, error: DialogueError) -> Ended {
+    match error {
+        DialogueError::Refused { reply } if session.service.conf.proxy.pass_error_message => {
+            let text = gatepost_proto::printable(&reply);
+            session.log.write(Level::Info, format_args!("upstream sent invalid response: \"{text}\""));
+            session.farewell(&mut Output { bytes: reply, notes: Vec::new() }).await
+        }
+        error => {
+            session.log.write(Level::Error, format_args!("{error}"));
+            session.internal_error(front).await
+        }
+    }
+}

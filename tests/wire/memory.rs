@@ -1,0 +1,61 @@
+//! What an idle session costs.
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::harness::{Auth, Backend, Conn, Proxy, Subject};
+
+const SESSIONS: usize = 1000;
+
+/// Bytes of the process for each logged-in, idle IMAP session; nginx needs about three times as many.
+const LIMIT: usize = 3 * 1024;
+
+/// Enough that what is paid once has been paid: code, tables, the allocator's first pages.
+const WARM_UP: usize = 20;
+
+#[test]
+fn an_idle_session_costs_little() {
+    raise_descriptors();
+    let backend = Backend::new();
+    let auth = Auth::start(backend.address());
+    let conf = "error_log error.log info; pid pid; worker_rlimit_nofile 8192;
+        events { worker_connections 8192; }
+        mail { auth_http @auth@/auth; server { listen @main@; protocol imap; } }";
+    let proxy = Proxy::start(conf, &[("auth", auth.address())]);
+    let mut sessions: Vec<_> = (0..WARM_UP).map(|_| log_in(&proxy, &backend)).collect();
+    let before = memory(&proxy);
+    sessions.extend((0..SESSIONS).map(|_| log_in(&proxy, &backend)));
+    let each = memory(&proxy).saturating_sub(before) / SESSIONS;
+    println!("{each} bytes for each idle session");
+    assert!(Subject::is_nginx() || each < LIMIT, "{each} bytes for each idle session");
+    let (client, server) = sessions.last_mut().unwrap();
+    server.send("* 1 EXISTS\r\n");
+    client.expect("* 1 EXISTS\r\n");
+}
+
+fn log_in(proxy: &Proxy, backend: &Backend) -> (Conn, Conn) {
+    let mut client = Conn::connect(proxy.place("main"));
+    client.line();
+    client.send("t LOGIN user.name@example.com password\r\n");
+    let mut server = backend.accept();
+    server.send("* OK ready\r\n").expect("t LOGIN {21}\r\n");
+    server.send("+ go\r\n").expect("user.name@example.com {8}\r\n");
+    server.send("+ go\r\n").expect("password\r\n");
+    server.send("t OK in\r\n");
+    client.expect("t OK in\r\n");
+    (client, server)
+}
+
+/// The proportional set size of the process, bytes.
+fn memory(proxy: &Proxy) -> usize {
+    let pid = std::fs::read_to_string(proxy.prefix().join("pid")).unwrap();
+    let rollup = std::fs::read_to_string(format!("/proc/{}/smaps_rollup", pid.trim())).unwrap();
+    let line = rollup.lines().find(|line| line.starts_with("Pss:")).unwrap();
+    let kilobytes: usize = line.split_whitespace().nth(1).unwrap().parse().unwrap();
+    kilobytes * 1024
+}
+
+/// This process holds both ends of every session that it does not hold itself.
+fn raise_descriptors() {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).unwrap();
+}
