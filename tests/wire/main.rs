@@ -8,6 +8,7 @@
 #[allow(dead_code, reason = "used as the protocols get their tests")]
 mod harness;
 mod imap;
+mod log;
 mod memory;
 mod pop3;
 mod relay;

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::goes_on;
-use crate::harness::{Reply, Wire, b64};
+use crate::harness::{Reply, Wire, b64, differs};
 
 #[test]
 fn refusal_has_the_text_of_the_auth_server_and_closes() {
@@ -93,4 +93,19 @@ fn unreachable_backend_is_an_internal_error() {
     let wire = Wire::imap("");
     wire.auth.reply(Reply::accept("127.0.0.1:1".parse().unwrap()));
     wire.client().ask("a LOGIN u p\r\n", "* BAD internal server error\r\n").expect_close();
+}
+
+#[test]
+fn external_never_uses_the_password_of_an_earlier_attempt() {
+    let wire = Wire::imap("imap_auth plain external;");
+    wire.auth.reply(Reply::refuse("wrong").with("Auth-Wait", "1"));
+    let mut client = wire.client();
+    client.ask("a LOGIN u earlier\r\n", "a NO wrong\r\n").send(format!("b AUTHENTICATE EXTERNAL {}\r\n", b64("v")));
+    if differs("an attempt has nothing of an earlier one", true, false) {
+        let mut backend = wire.backend.accept();
+        backend.ask("* OK hi\r\n", "b LOGIN {1}\r\n").ask("+ \r\n", "v {7}\r\n").ask("+ \r\n", "earlier\r\n");
+    } else {
+        client.expect("* BAD internal server error\r\n").expect_close();
+        wire.backend.expect_nobody();
+    }
 }
