@@ -25,7 +25,7 @@ pub enum Next {
 /// Does what the options ask for.
 pub fn run(options: &Options) -> Next {
     if options.version {
-        eprint!("{}", cli::about(options));
+        let _ = write!(io::stderr(), "{}", cli::about(options));
         if !options.test {
             return Next::Exit(ExitCode::SUCCESS);
         }
@@ -49,7 +49,7 @@ pub fn run(options: &Options) -> Next {
 /// `-t`, `-T`
 fn test(config: &Config, files: &[(String, Vec<u8>)], options: &Options, paths: &Paths, voice: &Voice) -> ExitCode {
     if !options.quiet {
-        eprintln!("gatepost: the configuration file {} syntax is ok", paths.file);
+        say(&format!("the configuration file {} syntax is ok", paths.file));
     }
     let found = check::start_up(config);
     voice.tell_all(&found.list);
@@ -57,7 +57,7 @@ fn test(config: &Config, files: &[(String, Vec<u8>)], options: &Options, paths: 
         return failed(options, paths);
     }
     if !options.quiet {
-        eprintln!("gatepost: configuration file {} test is successful", paths.file);
+        say(&format!("configuration file {} test is successful", paths.file));
     }
     if options.dump && dump(files).is_err() {
         return ExitCode::FAILURE;
@@ -67,7 +67,7 @@ fn test(config: &Config, files: &[(String, Vec<u8>)], options: &Options, paths: 
 
 fn failed(options: &Options, paths: &Paths) -> ExitCode {
     if options.test {
-        eprintln!("gatepost: configuration file {} test failed", paths.file);
+        say(&format!("configuration file {} test failed", paths.file));
     }
     ExitCode::FAILURE
 }
@@ -120,6 +120,11 @@ fn kill(pid: Pid, signal: Signal) -> Result<(), (Level, String)> {
     })
 }
 
+/// Writes a line to standard error; if nobody reads it, there is nobody to tell.
+pub fn say(text: &str) {
+    let _ = writeln!(io::stderr(), "gatepost: {text}");
+}
+
 /// Speaks before the configuration's logs are open: to standard error, and to the log that `-e` or the layout names.
 pub struct Voice {
     log: Option<Arc<Log>>,
@@ -149,7 +154,7 @@ impl Voice {
     /// Says one thing.
     pub fn tell(&self, level: Level, message: &str) {
         if level <= self.loudest && !(self.log_is_stderr && self.log.is_some()) {
-            eprintln!("gatepost: [{}] {message}", level.name());
+            say(&format!("[{}] {message}", level.name()));
         }
         if let Some(log) = &self.log {
             log.write(level, None, format_args!("{message}"));

@@ -110,7 +110,7 @@ pub const DIRECTIVES: &[Entry<Action>] = &[
     // Who may log in.
     row("auth_http", BOTH, ONE, Block(setters::auth_http)),
     row("auth_http_header", BOTH, TWO, Block(setters::auth_http_header)),
-    row("auth_http_pass_client_cert", BOTH, ONE, Block(|s, c| c.flag(&mut s.auth_http_pass_client_cert))),
+    row("auth_http_pass_client_cert", BOTH, ONE, Block(tls::pass_client_cert)),
     row("auth_http_timeout", BOTH, ONE, Block(|s, c| c.milliseconds(&mut s.auth_http_timeout))),
     row("auth_users_file", BOTH, ONE, Block(setters::auth_users_file)),
     // The protocols.

@@ -42,7 +42,7 @@ fn main() -> ExitCode {
         },
         Ok(Invocation::Passwd(args)) => auth::users::passwd_command(args),
         Err(message) => {
-            eprintln!("gatepost: {message}");
+            command::say(&message);
             ExitCode::FAILURE
         }
     }

@@ -174,11 +174,7 @@ impl<'a> Loader<'a> {
         let place = source.place(directive.line);
         match entry.action {
             Action::Skip => self.skip(entry.name, inside, source, &place),
-            Action::Events => {
-                self.first(entry.name)?;
-                self.items(inside, source, &mut Scope::Events);
-                Ok(())
-            }
+            Action::Events => self.events(inside, source),
             Action::Mail => self.mail(inside, source, place),
             Action::Server => {
                 self.server(inside, source, place, scope);
@@ -186,11 +182,7 @@ impl<'a> Loader<'a> {
             }
             Action::Include => {
                 let words = texts(directive)?;
-                let outcome = self.include(&words[1], scope);
-                if outcome.is_err() {
-                    scope.taint();
-                }
-                outcome
+                self.include(&words[1], scope).inspect_err(|_| scope.taint())
             }
             Action::Main(set) => {
                 let words = texts(directive)?;
@@ -238,6 +230,12 @@ impl<'a> Loader<'a> {
         if let Some(mistake) = last_mistake(inside) {
             self.diagnostics.error(&source.place(mistake.line), &mistake.message);
         }
+        Ok(())
+    }
+
+    fn events(&mut self, inside: &[Item], source: &Source) -> Outcome {
+        self.first("events")?;
+        self.items(inside, source, &mut Scope::Events);
         Ok(())
     }
 

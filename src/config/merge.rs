@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use gatepost_proto::{Mechanisms, Protocol, imap, pop3, smtp};
+use gatepost_proto::{Mechanisms, Protocol, StartTls, imap, pop3, smtp};
 
 use super::diagnostic::{Diagnostics, Place};
 use super::listen::Listen;
@@ -129,50 +129,38 @@ impl Mail<'_> {
     }
 
     fn front_end(&self, own: &MailSettings, protocol: Protocol, server_name: &str) -> FrontEnd {
-        let mail = self.mail;
-        let server_name = server_name.to_string();
-        let max_errors = either(&own.max_errors, &mail.max_errors, DEFAULT_MAX_ERRORS);
+        let max_errors = either(&own.max_errors, &self.mail.max_errors, DEFAULT_MAX_ERRORS);
         let max_errors = u32::try_from(max_errors).unwrap_or(u32::MAX);
+        let server_name = server_name.to_string();
         match protocol {
-            Protocol::Imap => {
-                let (client_buffer, capabilities, auth) =
-                    self.dialect(&own.imap, &mail.imap, &["IMAP4", "IMAP4rev1", "UIDPLUS"]);
-                FrontEnd::Imap(Arc::new(imap::Options {
-                    server_name,
-                    capabilities,
-                    auth: auth.unwrap_or(Mechanisms { plain: true, ..Mechanisms::default() }),
-                    client_buffer,
-                    max_errors,
-                    starttls: gatepost_proto::StartTls::Off,
-                }))
-            }
-            Protocol::Pop3 => {
-                let (_, capabilities, auth) = self.dialect(&own.pop3, &mail.pop3, &["TOP", "USER", "UIDL"]);
-                let auth = auth.unwrap_or(Mechanisms { plain: true, ..Mechanisms::default() });
-                FrontEnd::Pop3(Arc::new(pop3::Options {
-                    server_name,
-                    capabilities,
-                    // In nginx `plain` brings LOGIN with it.
-                    auth: Mechanisms { login: auth.plain, ..auth },
-                    max_errors,
-                    starttls: gatepost_proto::StartTls::Off,
-                }))
-            }
-            Protocol::Smtp => {
-                let (client_buffer, capabilities, auth) = self.dialect(&own.smtp, &mail.smtp, &[]);
-                FrontEnd::Smtp {
-                    options: Arc::new(smtp::Options {
-                        server_name,
-                        capabilities,
-                        auth: auth.unwrap_or(Mechanisms { plain: true, login: true, ..Mechanisms::default() }),
-                        client_buffer,
-                        max_errors,
-                        starttls: gatepost_proto::StartTls::Off,
-                    }),
-                    greeting_delay: either(&own.smtp_greeting_delay, &mail.smtp_greeting_delay, Duration::ZERO),
-                }
-            }
+            Protocol::Imap => FrontEnd::Imap(Arc::new(self.imap(own, server_name, max_errors))),
+            Protocol::Pop3 => FrontEnd::Pop3(Arc::new(self.pop3(own, server_name, max_errors))),
+            Protocol::Smtp => FrontEnd::Smtp {
+                options: Arc::new(self.smtp(own, server_name, max_errors)),
+                greeting_delay: either(&own.smtp_greeting_delay, &self.mail.smtp_greeting_delay, Duration::ZERO),
+            },
         }
+    }
+
+    fn imap(&self, own: &MailSettings, server_name: String, max_errors: u32) -> imap::Options {
+        let default = &["IMAP4", "IMAP4rev1", "UIDPLUS"];
+        let (client_buffer, capabilities, auth) = self.dialect(&own.imap, &self.mail.imap, default);
+        let auth = auth.unwrap_or(Mechanisms { plain: true, ..Mechanisms::default() });
+        imap::Options { server_name, capabilities, auth, client_buffer, max_errors, starttls: StartTls::Off }
+    }
+
+    fn pop3(&self, own: &MailSettings, server_name: String, max_errors: u32) -> pop3::Options {
+        let (_, capabilities, auth) = self.dialect(&own.pop3, &self.mail.pop3, &["TOP", "USER", "UIDL"]);
+        let auth = auth.unwrap_or(Mechanisms { plain: true, ..Mechanisms::default() });
+        // In nginx `plain` brings LOGIN with it.
+        let auth = Mechanisms { login: auth.plain, ..auth };
+        pop3::Options { server_name, capabilities, auth, max_errors, starttls: StartTls::Off }
+    }
+
+    fn smtp(&self, own: &MailSettings, server_name: String, max_errors: u32) -> smtp::Options {
+        let (client_buffer, capabilities, auth) = self.dialect(&own.smtp, &self.mail.smtp, &[]);
+        let auth = auth.unwrap_or(Mechanisms { plain: true, login: true, ..Mechanisms::default() });
+        smtp::Options { server_name, capabilities, auth, client_buffer, max_errors, starttls: StartTls::Off }
     }
 
     fn dialect(&self, own: &Dialect, mail: &Dialect, default: &[&str]) -> (usize, Vec<String>, Option<Mechanisms>) {

@@ -33,6 +33,15 @@ pub fn ssl(mail: &mut MailSettings, call: &mut Call<'_>) -> Outcome {
     }
 }
 
+/// `auth_http_pass_client_cert on|off`
+pub fn pass_client_cert(mail: &mut MailSettings, call: &mut Call<'_>) -> Outcome {
+    call.flag(&mut mail.auth_http_pass_client_cert)?;
+    if mail.auth_http_pass_client_cert == Some(true) {
+        call.warn("the \"auth_http_pass_client_cert\" directive has no effect in gatepost without TLS, ignored");
+    }
+    Ok(())
+}
+
 /// `listen ... ssl`
 pub fn listen() -> Outcome {
     Err(unavailable("the \"ssl\" parameter of the \"listen\" directive"))

@@ -271,6 +271,13 @@ pub(crate) const AUTHENTICATION: &[Row] = &[
         "auth_http_pass_client_cert x;",
         &[r#"[emerg] invalid value "x" in "auth_http_pass_client_cert" directive, it must be "on" or "off" in @:9"#],
     ),
+    row(At::Server, "auth_http_pass_client_cert off;", &[]),
+    differs(
+        "without TLS there are no certificates",
+        At::Server,
+        "auth_http_pass_client_cert on;",
+        &[r#"[warn] the "auth_http_pass_client_cert" directive has no effect in gatepost without TLS, ignored in @:9"#],
+    ),
     row(
         At::Whole,
         "events { }\nmail {\nserver { listen 14311; protocol pop3; }\nserver { listen 14312; protocol pop3; auth_http 127.0.0.1:1; }\nserver { listen 14313; }\n}",

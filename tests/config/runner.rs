@@ -121,7 +121,7 @@ pub(crate) fn lines(output: &Output) -> Vec<String> {
 fn said(output: &Output) -> Vec<String> {
     let noise = |line: &str| line.contains("configuration file ") && !line.starts_with('[');
     let lines = lines(output).into_iter();
-    lines.filter(|line| !noise(line) && !line.contains("has no effect in gatepost")).collect()
+    lines.filter(|line| !noise(line) && !line.contains("has no effect in gatepost, ignored")).collect()
 }
 
 /// nginx stops at the first error.
