@@ -152,14 +152,18 @@ impl<'a> Loader<'a> {
     fn directive(&mut self, directive: &Directive, source: &Source, scope: &mut Scope<'_>) {
         let place = source.place(directive.line);
         let outcome = match table::find(DIRECTIVES, directive, scope.context()) {
-            Ok(entry) => self.known(entry, directive, source, scope),
-            Err(refusal) => {
-                scope.taint();
-                Err(refusal.message)
+            Ok(entry) => {
+                // Where a semicolon is missing, the next directive is among the arguments.
+                let may_hide_another = directive.words.len() > 2;
+                self.known(entry, directive, source, scope).map_err(|message| (message, may_hide_another))
             }
+            Err(refusal) => Err((refusal.message, true)),
         };
-        if let Err(message) = outcome {
+        if let Err((message, taints)) = outcome {
             self.diagnostics.error(&place, message);
+            if taints {
+                scope.taint();
+            }
         }
     }
 

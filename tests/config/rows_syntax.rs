@@ -154,4 +154,20 @@ pub(crate) const ROWS: &[Row] = &[
             r#"[emerg] no "auth_http" is defined for server in @:4"#,
         ],
     ),
+    // A missing semicolon is one mistake.
+    row(
+        At::Mail,
+        "server { protocol imap; imap_auth plain\n listen 14311; }",
+        &[r#"[emerg] invalid value "listen" in @:8"#],
+    ),
+    row(
+        At::Mail,
+        "server { protocol imap\n listen 14311; }",
+        &[r#"[emerg] invalid number of arguments in "protocol" directive in @:8"#],
+    ),
+    row(
+        At::Mail,
+        "server { protocol imap; timeout 1x; }",
+        &[r#"[emerg] "timeout" directive invalid value in @:7"#, r#"[emerg] no "listen" is defined for server in @:7"#],
+    ),
 ];
