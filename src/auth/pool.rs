@@ -24,6 +24,11 @@ const MAX_IDLE: usize = 16;
 /// How long a connection may be idle.
 const MAX_IDLE_TIME: Duration = Duration::from_secs(60);
 
+/// How long a request may stay unacknowledged, by the other side's kernel, before the connection counts as broken: a
+/// server that was replaced, or a firewall that forgot the connection, costs seconds and not `auth_http_timeout`.
+#[cfg(target_os = "linux")]
+const MAX_UNACKNOWLEDGED: Duration = Duration::from_secs(5);
+
 /// A connection to an authentication server.
 #[derive(Debug)]
 pub(super) enum Connection {
@@ -37,6 +42,8 @@ impl Connection {
             Address::Ip(address) => {
                 let stream = TcpStream::connect(address).await?;
                 stream.set_nodelay(true)?;
+                #[cfg(target_os = "linux")]
+                socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(MAX_UNACKNOWLEDGED))?;
                 Ok(Connection::Tcp(stream))
             }
             Address::Unix(path) => UnixStream::connect(path).await.map(Connection::Unix),

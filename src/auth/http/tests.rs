@@ -319,3 +319,17 @@ async fn a_header_of_two_lines_is_refused_at_start() {
     let error = Server::open(&config, Arc::default()).unwrap_err();
     assert_eq!(error.messages, ["control character in \"X-Key\" for auth http server"]);
 }
+
+/// A login that waits for its answer keeps this much memory, and may wait on any thread.
+#[test]
+fn the_future_is_small() {
+    let server = server(&config(vec![Address::Unix("/x".into())]));
+    fn size(future: impl Future + Send) -> usize {
+        std::mem::size_of_val(&future)
+    }
+    let attempt = attempt();
+    let client = Client { address: Address::Unix("".into()), host: None, proxy_protocol: None };
+    let request = Request { protocol: Protocol::Pop3, attempt: &attempt, client: &client };
+    let size = size(crate::auth::Backend::Http(server).authenticate(&request));
+    assert!(size < 3000, "{size}");
+}

@@ -10,7 +10,8 @@
 //! Where it differs from nginx: the last line of a request may be `Connection: keep-alive` (nginx's own lines all come
 //! before it, unchanged); a response may be longer than 1024 bytes; control bytes in values that are passed on, an
 //! empty `Auth-Status` in SMTP (nginx takes that for OK), and an empty part in an IPv4 address (`10..0.1`) are errors;
-//! `Auth-Server: unix:/path` is understood; `Auth-User` and `Auth-Pass` beside `Auth-Status: WAIT` are not used.
+//! `Auth-Server: unix:/path` is understood, and needs no `Auth-Port`; the addresses of a PROXY protocol header come in
+//! their usual spelling (nginx repeats the text of version 1: `2001:DB8::05`); `Auth-User` and `Auth-Pass` beside `Auth-Status: WAIT` are not used.
 
 mod address;
 mod request;
