@@ -26,6 +26,7 @@ mod service;
 mod session;
 mod session_log;
 mod stream;
+mod tls;
 mod upstream;
 mod worker;
 

@@ -13,7 +13,7 @@ use crate::real_ip;
 use crate::resolver::{self, Complaint, Host};
 use crate::session::{Ended, Front, Session};
 use crate::session_log::SessionLog;
-use crate::stream::Stream;
+use crate::stream::{Socket, Stream};
 
 /// Gets to know the client.
 pub async fn begin(accepted: Accepted) -> Result<Session, Ended> {
@@ -29,8 +29,8 @@ pub async fn begin(accepted: Accepted) -> Result<Session, Ended> {
     };
     let log = SessionLog::new(service.log.clone(), number, context);
     log.write_bare(Level::Info, format_args!("client {peer} connected to {}", door.text));
-    let stream = match Stream::from_accepted(socket, &peer) {
-        Ok(stream) => stream,
+    let stream = match Socket::from_accepted(socket, &peer) {
+        Ok(socket) => Stream::Plain(socket),
         Err(error) => {
             log.write(Level::Crit, format_args!("socket cannot be used{}", Errno(&error)));
             return Err(Ended);
@@ -74,7 +74,7 @@ impl Session {
         let mut header = Vec::new();
         loop {
             let before = header.len();
-            match timeout_at(self.deadline, self.stream.peek(&mut header)).await {
+            match timeout_at(self.deadline, self.stream.socket().peek(&mut header)).await {
                 Ok(Ok(0)) => return Err(Ended),
                 Ok(Ok(_)) => {}
                 Ok(Err(error)) => {

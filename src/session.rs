@@ -103,6 +103,7 @@ impl Session {
         self.deadline = Instant::now() + self.service.conf.timeout;
         let mut out = Output::default();
         front.machine().greet(&mut out);
+        self.log.write(Level::Debug, format_args!("greeting"));
         self.say(&mut out).await
     }
 
@@ -116,7 +117,11 @@ impl Session {
             self.say(&mut out).await?;
             match step {
                 Step::Input => self.hear(front).await?,
-                Step::Authenticate(attempt) => return Ok(attempt),
+                Step::Authenticate(attempt) => {
+                    let (number, method) = (attempt.number, attempt.method.name());
+                    self.log.write(Level::Debug, format_args!("login attempt {number}, method {method}"));
+                    return Ok(attempt);
+                }
                 Step::Close => return Err(self.close().await),
                 Step::StartTls => unreachable!("the configuration offers no STARTTLS"),
             }

@@ -9,6 +9,7 @@ use std::task::{Context, Poll, ready};
 use rustix::net::RecvFlags;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
+use tokio_openssl::SslStream;
 
 use crate::addr::Address;
 use crate::scratch;
@@ -16,26 +17,35 @@ use crate::scratch;
 /// A connection to a client, a mail server or an authentication server.
 #[derive(Debug)]
 pub enum Stream {
+    /// As it is.
+    Plain(Socket),
+    /// Encrypted.
+    Tls(Box<SslStream<Socket>>),
+}
+
+/// What a connection runs over.
+#[derive(Debug)]
+pub enum Socket {
     /// TCP, with Nagle's algorithm off.
     Tcp(TcpStream),
     /// A Unix domain socket.
     Unix(UnixStream),
 }
 
-impl Stream {
+impl Socket {
     /// Connects.
     ///
     /// # Errors
     /// What `connect(2)` says.
-    pub async fn connect(address: &Address) -> io::Result<Stream> {
+    pub async fn connect(address: &Address) -> io::Result<Socket> {
         match address {
             Address::Ip(address) => {
                 let stream = TcpStream::connect(address).await?;
                 // Fails only where the connection is gone already, which the first read tells.
                 let _ = stream.set_nodelay(true);
-                Ok(Stream::Tcp(stream))
+                Ok(Socket::Tcp(stream))
             }
-            Address::Unix(path) => Ok(Stream::Unix(UnixStream::connect(path).await?)),
+            Address::Unix(path) => Ok(Socket::Unix(UnixStream::connect(path).await?)),
         }
     }
 
@@ -43,22 +53,22 @@ impl Stream {
     ///
     /// # Errors
     /// When the event loop does not take it.
-    pub fn from_accepted(socket: OwnedFd, peer: &Address) -> io::Result<Stream> {
+    pub fn from_accepted(socket: OwnedFd, peer: &Address) -> io::Result<Socket> {
         match peer {
             Address::Ip(_) => {
                 let stream = TcpStream::from_std(socket.into())?;
                 let _ = stream.set_nodelay(true);
-                Ok(Stream::Tcp(stream))
+                Ok(Socket::Tcp(stream))
             }
-            Address::Unix(_) => Ok(Stream::Unix(UnixStream::from_std(socket.into())?)),
+            Address::Unix(_) => Ok(Socket::Unix(UnixStream::from_std(socket.into())?)),
         }
     }
 
     /// The address of this end.
     pub fn local_address(&self) -> Address {
         match self {
-            Stream::Tcp(stream) => stream.local_addr().map_or_else(|_| Address::nameless(), Address::Ip),
-            Stream::Unix(_) => Address::nameless(),
+            Socket::Tcp(stream) => stream.local_addr().map_or_else(|_| Address::nameless(), Address::Ip),
+            Socket::Unix(_) => Address::nameless(),
         }
     }
 
@@ -75,8 +85,23 @@ impl Stream {
             })
         }
         match self {
-            Stream::Tcp(stream) => stream.async_io(Interest::READABLE, || peek_now(&*stream, seen)).await,
-            Stream::Unix(stream) => stream.async_io(Interest::READABLE, || peek_now(&*stream, seen)).await,
+            Socket::Tcp(stream) => stream.async_io(Interest::READABLE, || peek_now(&*stream, seen)).await,
+            Socket::Unix(stream) => stream.async_io(Interest::READABLE, || peek_now(&*stream, seen)).await,
+        }
+    }
+}
+
+impl Stream {
+    /// Whether it is encrypted.
+    pub fn is_tls(&self) -> bool {
+        matches!(self, Stream::Tls(_))
+    }
+
+    /// What it runs over.
+    pub fn socket(&mut self) -> &mut Socket {
+        match self {
+            Stream::Plain(socket) => socket,
+            Stream::Tls(stream) => stream.get_mut(),
         }
     }
 
@@ -155,8 +180,8 @@ impl Stream {
 impl AsyncRead for Stream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Stream::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
-            Stream::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
+            Stream::Plain(socket) => Pin::new(socket).poll_read(cx, buf),
+            Stream::Tls(stream) => Pin::new(stream.as_mut()).poll_read(cx, buf),
         }
     }
 }
@@ -164,22 +189,54 @@ impl AsyncRead for Stream {
 impl AsyncWrite for Stream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
-            Stream::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
-            Stream::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
+            Stream::Plain(socket) => Pin::new(socket).poll_write(cx, buf),
+            Stream::Tls(stream) => Pin::new(stream.as_mut()).poll_write(cx, buf),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Stream::Tcp(stream) => Pin::new(stream).poll_flush(cx),
-            Stream::Unix(stream) => Pin::new(stream).poll_flush(cx),
+            Stream::Plain(socket) => Pin::new(socket).poll_flush(cx),
+            Stream::Tls(stream) => Pin::new(stream.as_mut()).poll_flush(cx),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Stream::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
-            Stream::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+            Stream::Plain(socket) => Pin::new(socket).poll_shutdown(cx),
+            Stream::Tls(stream) => Pin::new(stream.as_mut()).poll_shutdown(cx),
+        }
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Socket::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
+            Socket::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Socket::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
+            Socket::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Socket::Tcp(stream) => Pin::new(stream).poll_flush(cx),
+            Socket::Unix(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Socket::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Socket::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::auth::Route;
 use crate::config::ProxyProtocol;
 use crate::log::{Errno, Level};
 use crate::session::{Ended, Front, Session, gone};
-use crate::stream::Stream;
+use crate::stream::{Socket, Stream};
 
 /// Connects to where `route` says and logs in as it says. Gives the connection, and what the client is told.
 ///
@@ -74,8 +74,8 @@ async fn connect(session: &mut Session, front: &mut dyn FrontEnd, route: &Route)
         session.log.write(Level::Alert, format_args!("{}", Permit::EXHAUSTED));
         return Err(session.internal_error(front).await);
     }
-    match unless_gone(session, front, Stream::connect(&route.address)).await? {
-        Some(Ok(stream)) => Ok(stream),
+    match unless_gone(session, front, Socket::connect(&route.address)).await? {
+        Some(Ok(socket)) => Ok(Stream::Plain(socket)),
         Some(Err(error)) => {
             session.log.write(Level::Error, format_args!("connect() failed{}", Errno(&error)));
             Err(session.internal_error(front).await)
@@ -95,7 +95,7 @@ async fn send_proxy_protocol(
         return Ok(());
     }
     session.log.context.action = "sending PROXY protocol header to upstream";
-    let local = session.stream.local_address();
+    let local = session.stream.socket().local_address();
     let addresses = session.client.address.socket().zip(local.socket());
     let addresses = addresses.map(|(source, destination)| Addresses { source, destination });
     let header = match version {
@@ -136,6 +136,7 @@ async fn converse(
         }
         if !out.bytes.is_empty() {
             session.log.context.action = back.action();
+            session.log.write(Level::Debug, format_args!("{} bytes for upstream", out.bytes.len()));
             let sent = send(session, front, stream, &out.bytes).await;
             out.bytes.zeroize();
             sent?;
