@@ -13,4 +13,5 @@ mod memory;
 mod pop3;
 mod relay;
 mod secrets;
+mod smtp;
 mod time;

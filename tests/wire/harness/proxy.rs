@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs::{self, File};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
@@ -22,7 +22,8 @@ pub(crate) struct Proxy {
 impl Proxy {
     /// Starts the subject with that configuration, and waits until it listens.
     ///
-    /// Each `@name@` in it becomes an address and port: one of `known`, or a free one of the proxy's own.
+    /// Each `@name@` in it becomes an address and port: one of `known`, or a free one of the proxy's own,
+    /// on an IPv6 address if the name ends in `6`.
     /// `@prefix@` becomes the directory it runs in.
     #[track_caller]
     pub(crate) fn start(conf: &str, known: &[(&str, SocketAddr)]) -> Proxy {
@@ -136,11 +137,16 @@ impl Places {
         filled
     }
 
+    fn ip_for(&self, name: &str) -> IpAddr {
+        if name.ends_with('6') { Ipv6Addr::LOCALHOST.into() } else { self.ip.into() }
+    }
+
     fn named(&mut self, name: &str) -> SocketAddr {
         if let Some(known) = self.known.get(name) {
             return *known;
         }
-        *self.own.entry(name.to_owned()).or_insert_with(|| free_port(self.ip))
+        let ip = self.ip_for(name);
+        *self.own.entry(name.to_owned()).or_insert_with(|| free_port(ip))
     }
 }
 
@@ -151,7 +157,7 @@ fn own_address() -> Ipv4Addr {
     Ipv4Addr::new(127, COUNT.fetch_add(1, Ordering::Relaxed).max(1), high, low.clamp(1, 254))
 }
 
-fn free_port(ip: Ipv4Addr) -> SocketAddr {
+fn free_port(ip: IpAddr) -> SocketAddr {
     TcpListener::bind((ip, 0)).and_then(|listener| listener.local_addr()).unwrap()
 }
 

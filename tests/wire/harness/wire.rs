@@ -25,6 +25,12 @@ impl Wire {
         Wire::server("pop3", directives)
     }
 
+    /// One SMTP server with these directives.
+    #[track_caller]
+    pub(crate) fn smtp(directives: &str) -> Wire {
+        Wire::server("smtp", directives)
+    }
+
     /// One server of that protocol with these directives.
     #[track_caller]
     pub(crate) fn server(protocol: &str, directives: &str) -> Wire {
