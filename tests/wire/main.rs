@@ -5,6 +5,7 @@
 //! [`harness::since`] says that the nginx at hand is too old.
 #![allow(clippy::unwrap_used)]
 
+mod auth_http;
 #[allow(dead_code, reason = "used as the protocols get their tests")]
 mod harness;
 mod imap;

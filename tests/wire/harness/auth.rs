@@ -41,7 +41,12 @@ pub(crate) struct Request {
 impl Auth {
     /// Starts a server that sends every login to that backend, if not told otherwise.
     pub(crate) fn start(backend: SocketAddr) -> Auth {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Auth::at("127.0.0.1:0", backend)
+    }
+
+    /// The same on another address.
+    pub(crate) fn at(address: &str, backend: SocketAddr) -> Auth {
+        let listener = TcpListener::bind(address).unwrap();
         let address = listener.local_addr().unwrap();
         let replies = Arc::new(Mutex::new(Replies { queue: VecDeque::new(), otherwise: Reply::accept(backend) }));
         let (sender, requests) = channel();

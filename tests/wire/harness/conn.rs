@@ -42,7 +42,8 @@ impl Conn {
         Conn::new(Stream::Tcp(stream))
     }
 
-    pub(super) fn unix(stream: UnixStream) -> Conn {
+    /// Takes over an accepted connection.
+    pub(crate) fn unix(stream: UnixStream) -> Conn {
         stream.set_nonblocking(false).unwrap();
         Conn::new(Stream::Unix(stream))
     }

@@ -24,7 +24,7 @@ impl Proxy {
     ///
     /// Each `@name@` in it becomes an address and port: one of `known`, or a free one of the proxy's own,
     /// on an IPv6 address if the name ends in `6`.
-    /// `@prefix@` becomes the directory it runs in.
+    /// `@name.port@` is its port alone. `@prefix@` becomes the directory it runs in.
     #[track_caller]
     pub(crate) fn start(conf: &str, known: &[(&str, SocketAddr)]) -> Proxy {
         let prefix = TempDir::new().unwrap();
@@ -131,7 +131,10 @@ impl Places {
         let mut parts = conf.split('@');
         let mut filled = parts.next().unwrap_or_default().to_owned();
         while let (Some(name), Some(rest)) = (parts.next(), parts.next()) {
-            filled += &self.named(name).to_string();
+            filled += &match name.strip_suffix(".port") {
+                Some(name) => self.named(name).port().to_string(),
+                None => self.named(name).to_string(),
+            };
             filled += rest;
         }
         filled

@@ -26,6 +26,7 @@ fn transaction_is_passed_on() {
     backend.expect("QUIT\r\n").send("221 bye\r\n");
     drop(backend);
     client.expect("221 bye\r\n").expect_close();
+    drop(client);
     wire.await_log("proxied session done");
 }
 

@@ -11,14 +11,16 @@ const DIGEST: &str = "0123456789abcdef0123456789abcdef";
 /// Sends that as a new client and gives what the auth server is asked.
 #[track_caller]
 fn asked_for(wire: &Wire, lines: impl AsRef<[u8]>) -> Request {
-    wire.client().send(lines);
+    let mut client = wire.client();
+    client.send(lines);
     wire.auth.request()
 }
 
 #[test]
 fn plain() {
     let wire = Wire::smtp("");
-    wire.client().ask("AUTH PLAIN\r\n", "334 \r\n").send(b64("\0user\0pass") + "\r\n");
+    let mut client = wire.client();
+    client.ask("AUTH PLAIN\r\n", "334 \r\n").send(b64("\0user\0pass") + "\r\n");
     assert_eq!(wire.auth.request().credentials(), ["plain", "user", "pass"]);
 }
 
@@ -148,7 +150,8 @@ fn cram_md5_only_where_enabled() {
 #[test]
 fn external() {
     let wire = Wire::smtp(ALL);
-    wire.client().ask("AUTH EXTERNAL\r\n", USERNAME).send(b64("user") + "\r\n");
+    let mut client = wire.client();
+    client.ask("AUTH EXTERNAL\r\n", USERNAME).send(b64("user") + "\r\n");
     assert_eq!(wire.auth.request().credentials(), ["external", "user", ""]);
 }
 

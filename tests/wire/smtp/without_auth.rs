@@ -160,7 +160,8 @@ fn without_none_nothing_is_asked() {
 #[test]
 fn authentication_works_beside_none() {
     let wire = Wire::smtp("smtp_auth login none;");
-    wire.client().ask(MAIL, OK).send("AUTH PLAIN AHUAcA==\r\n");
+    let mut client = wire.client();
+    client.ask(MAIL, OK).send("AUTH PLAIN AHUAcA==\r\n");
     let asked = wire.auth.request();
     assert_eq!(asked.credentials(), ["plain", "u", "p"]);
     assert_eq!(asked.header("Auth-SMTP-From"), None);
