@@ -89,12 +89,12 @@ pub const DIRECTIVES: &[Entry<Action>] = &[
     row("timer_resolution", MAIN, ONE, Main(ignored::milliseconds)),
     row("worker_cpu_affinity", MAIN, Arity::ANY, Main(ignored::cpu_affinity)),
     // Events.
-    row("multi_accept", EVENTS, ONE, Main(|m, c| c.flag(&mut m.multi_accept))),
     row("worker_connections", EVENTS, ONE, Main(setters::worker_connections)),
     row("accept_mutex", EVENTS, ONE, Main(ignored::flag)),
     row("accept_mutex_delay", EVENTS, ONE, Main(ignored::milliseconds)),
     row("debug_connection", EVENTS, ONE, Main(ignored::debug_connection)),
     row("epoll_events", EVENTS, ONE, Main(ignored::number)),
+    row("multi_accept", EVENTS, ONE, Main(ignored::flag)),
     row("use", EVENTS, ONE, Main(ignored::event_method)),
     row("worker_aio_requests", EVENTS, ONE, Main(ignored::number)),
     // Servers.

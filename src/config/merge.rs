@@ -36,7 +36,6 @@ pub fn process(main: &MainSettings, paths: &Paths) -> Process {
         worker_priority: main.worker_priority.unwrap_or(0),
         worker_shutdown_timeout: main.worker_shutdown_timeout.filter(|time| !time.is_zero()),
         working_directory: main.working_directory.clone(),
-        multi_accept: main.multi_accept.unwrap_or(false),
     }
 }
 
@@ -176,12 +175,10 @@ impl Mail<'_> {
         match self.auth(own) {
             Given::Good(AuthChoice::Http { addresses, host, uri }) => Some(Auth::Http(AuthHttp {
                 addresses: addresses.clone(),
-                name: addresses.first()?.to_string(),
                 host: host.clone(),
                 uri: uri.clone(),
                 headers: headers.clone(),
                 timeout: either(&own.auth_http_timeout, &mail.auth_http_timeout, DEFAULT_TIMEOUT),
-                pass_client_cert: either(&own.auth_http_pass_client_cert, &mail.auth_http_pass_client_cert, false),
             })),
             Given::Good(AuthChoice::UsersFile(path)) => Some(Auth::UsersFile {
                 path: path.clone(),

@@ -74,8 +74,6 @@ pub struct Process {
     pub worker_shutdown_timeout: Option<Duration>,
     /// `working_directory`.
     pub working_directory: Option<PathBuf>,
-    /// `multi_accept`.
-    pub multi_accept: bool,
 }
 
 /// One listening socket. On a port that one `listen` takes on the wildcard address, that one alone is bound, and the
@@ -205,8 +203,6 @@ pub enum Auth {
 pub struct AuthHttp {
     /// The addresses of the server; host names are resolved when the configuration is read.
     pub addresses: Vec<Address>,
-    /// The server as the log names it.
-    pub name: String,
     /// The value of the header `Host`.
     pub host: String,
     /// The request's target, `/` if the directive names none.
@@ -215,8 +211,6 @@ pub struct AuthHttp {
     pub headers: Vec<(String, String)>,
     /// `auth_http_timeout` (60s).
     pub timeout: Duration,
-    /// `auth_http_pass_client_cert`.
-    pub pass_client_cert: bool,
 }
 
 /// `proxy_*` and `xclient`.

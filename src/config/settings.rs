@@ -26,7 +26,6 @@ pub struct MainSettings {
     pub worker_priority: Option<i32>,
     pub worker_shutdown_timeout: Option<Duration>,
     pub working_directory: Option<PathBuf>,
-    pub multi_accept: Option<bool>,
     /// The names of the blocks that were met.
     pub blocks: Vec<&'static str>,
     /// Directives without effect.

@@ -90,7 +90,7 @@ fn server(mail: &str, server: &str) -> Arc<Server> {
 #[test]
 fn defaults_of_the_process() {
     let process = config("").process;
-    assert!(process.daemon && process.master_process && !process.multi_accept);
+    assert!(process.daemon && process.master_process);
     assert_eq!((process.worker_processes, process.worker_connections, process.worker_priority), (1, 512, 0));
     assert_eq!(process.pid, PathBuf::from("/run/gatepost.pid"));
     assert_eq!((process.user, process.worker_rlimit_nofile, process.worker_shutdown_timeout), (None, None, None));
@@ -103,11 +103,11 @@ fn the_process() {
     let process = config(
         "user mail; daemon off; master_process off; pid p; worker_processes auto; worker_priority -5; \
          worker_rlimit_nofile 100; worker_rlimit_core 2g; worker_shutdown_timeout 1m; working_directory /w; \
-         events { worker_connections 7; multi_accept on; }",
+         events { worker_connections 7; }",
     )
     .process;
     assert_eq!(process.user, Some(("mail".into(), Some("mail".into()))));
-    assert!(!process.daemon && !process.master_process && process.multi_accept);
+    assert!(!process.daemon && !process.master_process);
     assert_eq!(process.pid, PathBuf::from("/prefix/p"));
     assert_eq!((process.worker_processes, process.worker_connections, process.worker_priority), (8, 7, -5));
     assert_eq!((process.worker_rlimit_nofile, process.worker_rlimit_core), (Some(100), Some(2 << 30)));
@@ -193,14 +193,23 @@ fn auth_http() {
         other => panic!("{other:?}"),
     };
     let http = auth("auth_http_header a b; auth_http_timeout 3;", "auth_http http://two.test:81/x?y;");
-    assert_eq!((http.host.as_str(), http.uri.as_str(), http.name.as_str()), ("two.test", "/x?y", "192.0.2.1:81"));
+    assert_eq!(
+        (http.host.as_str(), http.uri.as_str(), http.addresses[0].to_string().as_str()),
+        ("two.test", "/x?y", "192.0.2.1:81")
+    );
     assert_eq!(http.addresses.len(), 2);
     assert_eq!(http.headers, [("a".to_string(), "b".to_string())]);
     assert_eq!(http.timeout, Duration::from_secs(3));
     let http = auth("", "auth_http unix:/run/a:/b;");
-    assert_eq!((http.host.as_str(), http.uri.as_str(), http.name.as_str()), ("localhost", "/b", "unix:/run/a"));
+    assert_eq!(
+        (http.host.as_str(), http.uri.as_str(), http.addresses[0].to_string().as_str()),
+        ("localhost", "/b", "unix:/run/a")
+    );
     let http = auth("", "auth_http [::1]/q;");
-    assert_eq!((http.host.as_str(), http.uri.as_str(), http.name.as_str()), ("[::1]", "/q", "[::1]:80"));
+    assert_eq!(
+        (http.host.as_str(), http.uri.as_str(), http.addresses[0].to_string().as_str()),
+        ("[::1]", "/q", "[::1]:80")
+    );
     let http = auth("auth_http_header a b;", "auth_http_header c d; auth_http 127.0.0.1;");
     assert_eq!(http.headers, [("c".to_string(), "d".to_string())]);
     assert_eq!(http.uri, "/");

@@ -15,13 +15,11 @@ const ACCEPT: &str = "HTTP/1.1 200 OK\r\nConnection: keep-alive\r\nContent-Lengt
 
 fn config(addresses: Vec<Address>) -> AuthHttp {
     AuthHttp {
-        name: addresses[0].to_string(),
         addresses,
         host: "localhost".into(),
         uri: "/auth".into(),
         headers: Vec::new(),
         timeout: Duration::from_secs(5),
-        pass_client_cert: false,
     }
 }
 
