@@ -2,7 +2,7 @@
 
 use crate::curl::curl;
 use crate::process::Outcome;
-use crate::proxy::{Logins, Proxy, with_all_logins};
+use crate::proxy::{Logins, Proxy, Settings, with_all_logins};
 use crate::python::python;
 use crate::site::{DOMAIN, PASSWORD};
 use crate::subject;
@@ -11,12 +11,12 @@ use crate::swaks::swaks;
 with_all_logins!(proxy_protocol_v1, proxy_protocol_v2, proxy_protocol_in, submission);
 
 fn proxy_protocol_v1(logins: Logins) {
-    proxy_protocol(Proxy::start_with(logins, "on"), "proxied");
+    proxy_protocol(Proxy::start(logins), "proxied");
 }
 
 fn proxy_protocol_v2(logins: Logins) {
     if subject::sends_v2() {
-        proxy_protocol(Proxy::start_with(logins, "v2"), "proxied2");
+        proxy_protocol(Proxy::start_with(Settings { proxy_protocol: "v2", ..Settings::new(logins) }), "proxied2");
     }
 }
 

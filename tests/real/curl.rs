@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
+use std::thread;
 
 use crate::messages::{assert_delivered, assert_same, message};
 use crate::process::{Outcome, run};
@@ -85,14 +86,21 @@ fn awkward_password(logins: Logins) {
 fn wrong_password(logins: Logins) {
     let proxy = Proxy::start(logins);
     let fronts = proxy.fronts;
-    for (protocol, address) in [("imap", fronts.imap), ("pop3", fronts.pop3), ("smtp", fronts.smtp)] {
-        for option in ["AUTH=PLAIN", "AUTH=LOGIN", "AUTH=CRAM-MD5"] {
-            let mut command = command(protocol, address, "/");
-            command.args(["-u", "curl:wrong", "--login-options", option]);
-            let outcome = run(&mut command, b"");
-            assert_eq!(outcome.status, Some(67), "curl was not denied: {}", outcome.text());
+    let servers = [("imap", fronts.imap), ("pop3", fronts.pop3), ("smtp", fronts.smtp)];
+    let denied = |protocol: &str, address: SocketAddr, option: &str| {
+        let mut command = command(protocol, address, "/");
+        command.args(["-u", "curl:wrong", "--login-options", option]);
+        let outcome = run(&mut command, b"");
+        assert_eq!(outcome.status, Some(67), "curl was not denied: {}", outcome.text());
+    };
+    // At the same time: a failure may be told late, on purpose.
+    thread::scope(|scope| {
+        for (protocol, address) in servers {
+            for option in ["AUTH=PLAIN", "AUTH=LOGIN", "AUTH=CRAM-MD5"] {
+                scope.spawn(move || denied(protocol, address, option));
+            }
         }
-    }
+    });
 }
 
 /// Runs curl as `user`, from [`CLIENT`].

@@ -16,3 +16,4 @@ mod python;
 mod site;
 mod subject;
 mod swaks;
+mod users;

@@ -67,6 +67,24 @@ pub(crate) struct Fronts {
     pub(crate) imap_behind: SocketAddr,
 }
 
+/// What differs from proxy to proxy.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    /// Who decides on logins.
+    pub(crate) logins: Logins,
+    /// The value of `proxy_protocol` where there is a PROXY protocol header.
+    pub(crate) proxy_protocol: &'static str,
+    /// The file for `auth_users_file`.
+    pub(crate) users: String,
+}
+
+impl Settings {
+    /// PROXY protocol version 1, and all users with their passwords in plain text.
+    pub(crate) fn new(logins: Logins) -> Settings {
+        Settings { logins, proxy_protocol: "on", users: users_file() }
+    }
+}
+
 /// The running proxy. When it is dropped it must end well, and its log hold no password and nothing grave.
 #[derive(Debug)]
 pub(crate) struct Proxy {
@@ -83,17 +101,19 @@ pub(crate) struct Proxy {
 impl Proxy {
     /// Starts the proxy, and the back ends if need be.
     pub(crate) fn start(logins: Logins) -> Proxy {
-        Proxy::start_with(logins, "on")
+        Proxy::start_with(Settings::new(logins))
     }
 
-    /// As [`Proxy::start`], with `proxy_protocol VERSION` where there is a PROXY protocol header.
-    pub(crate) fn start_with(logins: Logins, version: &str) -> Proxy {
+    /// As [`Proxy::start`], with settings of one's own.
+    pub(crate) fn start_with(settings: Settings) -> Proxy {
         let site = site();
         let auth = AuthServer::start(routes(&site));
         let directory = tempfile::Builder::new().prefix("gatepost-proxy.").tempdir().unwrap();
         let fronts = Fronts::choose();
-        let servers = Servers { logins, version, site: &site, auth: &auth, users: directory.path().join("users") };
-        fs::write(directory.path().join("users"), users_file()).unwrap();
+        let users = directory.path().join("users");
+        fs::write(&users, &settings.users).unwrap();
+        let logins = settings.logins;
+        let servers = Servers { settings, site: &site, auth: &auth, users };
         fs::create_dir(directory.path().join("logs")).unwrap();
         let configuration = directory.path().join("proxy.conf");
         fs::write(&configuration, servers.configuration(&fronts)).unwrap();
@@ -185,8 +205,7 @@ impl Fronts {
 
 /// Writes the configuration.
 struct Servers<'a> {
-    logins: Logins,
-    version: &'a str,
+    settings: Settings,
     site: &'a Site,
     auth: &'a AuthServer,
     users: PathBuf,
@@ -198,7 +217,8 @@ const SMTP: &str = "protocol smtp; smtp_auth plain login cram-md5; smtp_capabili
 
 impl Servers<'_> {
     fn configuration(&self, fronts: &Fronts) -> String {
-        let proxied = |protocol: &str| format!("{protocol} xclient off; proxy_protocol {};", self.version);
+        let proxied =
+            |protocol: &str| format!("{protocol} xclient off; proxy_protocol {};", self.settings.proxy_protocol);
         let behind = format!("{} set_real_ip_from 127.0.0.0/8;", proxied(IMAP));
         let servers = [
             self.server("imap", &fronts.imap, "", IMAP),
@@ -222,7 +242,7 @@ impl Servers<'_> {
     }
 
     fn server(&self, route: &str, listen: &SocketAddr, parameters: &str, body: &str) -> String {
-        let logins = match self.logins {
+        let logins = match self.settings.logins {
             Logins::AuthHttp => self.auth_http(route),
             Logins::UsersFile => {
                 let (_, backend) = routes(self.site).into_iter().find(|(name, _)| name == route).unwrap();

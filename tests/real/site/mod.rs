@@ -30,6 +30,8 @@ pub(crate) const AWKWARD_PASSWORD: &str = r#"p %41+"ss\ (w)=rd{3}"#;
 /// The mailboxes. Of each there is a second, with this suffix, for the same test with other logins.
 const USERS: &[&str] = &[
     AWKWARD_USER,
+    "argon2",
+    "bcrypt",
     "behind",
     "bigimap",
     "bigsmtp",
@@ -45,6 +47,7 @@ const USERS: &[&str] = &[
     "poplib",
     "proxied",
     "proxied2",
+    "sha512",
     "smtplib",
     "submission",
     "swaks",
