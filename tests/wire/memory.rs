@@ -45,11 +45,12 @@ fn log_in(proxy: &Proxy, backend: &Backend) -> (Conn, Conn) {
     (client, server)
 }
 
-/// The proportional set size of the process, bytes.
+/// What the process alone has in memory, bytes. Its program is shared with those that other tests run at the time, so its
+/// share of that changes when they end.
 fn memory(proxy: &Proxy) -> usize {
     let pid = std::fs::read_to_string(proxy.prefix().join("pid")).unwrap();
     let rollup = std::fs::read_to_string(format!("/proc/{}/smaps_rollup", pid.trim())).unwrap();
-    let line = rollup.lines().find(|line| line.starts_with("Pss:")).unwrap();
+    let line = rollup.lines().find(|line| line.starts_with("Pss_Anon:")).unwrap();
     let kilobytes: usize = line.split_whitespace().nth(1).unwrap().parse().unwrap();
     kilobytes * 1024
 }
