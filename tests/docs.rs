@@ -1,9 +1,11 @@
-//! The documentation tells what is there: directives, tests and files that it names exist, and no directive is missing.
+//! The documentation tells what is there: directives, tests and files that it names exist, no directive is missing, and the
+//! configurations that it shows are good.
 
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -81,4 +83,33 @@ fn links_lead_somewhere() {
             assert!(target.exists(), "{} links to {link}, which is not there", document.display());
         }
     }
+}
+
+#[test]
+fn configurations_pass_the_test() {
+    for document in ["README.md", "docs/users-file.md", "docs/logging.md"] {
+        let text = read(document);
+        for configuration in between(&text, "```nginx\n", "```") {
+            let directory = tempfile::tempdir().unwrap();
+            fs::write(directory.path().join("users"), "alice:{PLAIN}wonderland:192.0.2.1\n").unwrap();
+            fs::write(directory.path().join("gatepost.conf"), unprivileged(configuration)).unwrap();
+            let output = Command::new(env!("CARGO_BIN_EXE_gatepost"))
+                .arg("-t")
+                .args(["-p".as_ref(), directory.path().as_os_str()])
+                .args(["-g", "pid gatepost.pid;", "-e", "error.log"])
+                .output()
+                .unwrap();
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success() && !said.contains("[warn]"), "{document}:\n{configuration}\n{said}");
+        }
+    }
+}
+
+/// The same with ports and paths that anybody may use.
+fn unprivileged(configuration: &str) -> String {
+    let mut text = configuration.replace("/var/log/gatepost/", "");
+    for port in ["143", "110", "587"] {
+        text = text.replace(&format!("listen {port};"), &format!("listen 127.0.0.1:2{port};"));
+    }
+    text
 }
