@@ -53,6 +53,7 @@ fn back_end(session: &Session, attempt: Box<Attempt>, route: &Route) -> Result<B
             debug_assert_eq!(envelope.is_some(), attempt.method == Method::None);
             Box::new(smtp::Client::new(smtp::Login {
                 server_name: conf.server_name.clone(),
+                starttls: false,
                 xclient: conf.proxy.xclient,
                 client_address: session.client.address.ip(),
                 client_host: session.client.host.clone().unwrap_or_default(),
@@ -133,6 +134,7 @@ async fn converse(
             Err(error) => return Ok(Err(error)),
             Ok(Progress::Done { to_client }) => return Ok(Ok(to_client)),
             Ok(Progress::More) => {}
+            Ok(Progress::StartTls) => unreachable!("no STARTTLS was asked for"),
         }
         if !out.bytes.is_empty() {
             session.log.context.action = back.action();

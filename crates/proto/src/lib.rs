@@ -24,7 +24,7 @@
 //! what the client pipelined behind it, and goes to the mail server.
 //!
 //! For a back end the caller passes whatever arrives to [`BackEnd::receive`], sends what it puts out, and stops when it
-//! is [`Progress::Done`].
+//! is [`Progress::Done`]. A back end that is to use STARTTLS says [`Progress::StartTls`] once, and no credentials before.
 //!
 //! What every machine promises: it holds no more bytes than its budget in any state; a split of the input at any byte
 //! gives the same output; a secret leaves it only towards the one meant to have it.
@@ -239,6 +239,9 @@ pub trait FrontEnd: Send {
 pub enum Progress {
     /// It waits for the mail server.
     More,
+    /// The mail server is ready for a TLS handshake, and has sent nothing beyond that. After the handshake the caller
+    /// calls [`BackEnd::tls_started`].
+    StartTls,
     /// Logged in.
     Done {
         /// What the client is told, or what the mail server said that belongs to it.
@@ -253,6 +256,9 @@ pub trait BackEnd: Send {
     /// # Errors
     /// When the mail server refuses, or breaks the protocol.
     fn receive(&mut self, bytes: &[u8], out: &mut Output) -> Result<Progress, DialogueError>;
+    /// Goes on after the TLS handshake that [`Progress::StartTls`] asked for. Nothing that the mail server said before
+    /// is known any more.
+    fn tls_started(&mut self, out: &mut Output);
     /// What it is doing, for the log (`while ...`).
     fn action(&self) -> &'static str;
 }
@@ -275,6 +281,16 @@ pub enum DialogueError {
     /// An IMAP server that takes the connection for logged in already.
     #[error("upstream sent PREAUTH: it would take the session for somebody else's")]
     Preauth,
+    /// The mail server did not come as far as TLS, and must. What it said unencrypted is for the log only: it may be
+    /// anybody's.
+    #[error("upstream did not start TLS, so no login was tried: \"{}\"", printable(.reply))]
+    NoStartTls {
+        /// All it said, with line ends.
+        reply: Vec<u8>,
+    },
+    /// Unencrypted bytes behind the answer that begins TLS. Who put them there wants them taken for encrypted ones.
+    #[error("upstream sent unencrypted data behind its consent to start TLS")]
+    InjectedPlaintext,
     /// `xclient on`, and the mail server does not announce XCLIENT.
     #[error(
         "upstream does not announce XCLIENT, and without it takes every client for this proxy; use \"xclient off\" if that is meant"

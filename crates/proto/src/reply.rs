@@ -24,6 +24,11 @@ impl Replies {
         self.bytes.extend_from_slice(received);
     }
 
+    /// Whether nothing is left.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
     /// Takes a reply of one line, with its end.
     ///
     /// # Errors

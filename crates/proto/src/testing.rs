@@ -112,46 +112,111 @@ pub(crate) fn fuzz_front<F: FrontEnd>(make: impl Fn() -> F, words: &[&[u8]]) {
     }
 }
 
-/// Feeds pieces to a back end, and writes down what it sends, then `[done: ..]`, `[error: ..]` or `[more]`.
+/// Feeds pieces to a back end, and writes down what it sends, then `[done: ..]`, `[error: ..]`, `[starttls]` or `[more]`.
 pub(crate) fn log_in(back: &mut dyn BackEnd, pieces: &[&[u8]]) -> String {
     let mut script = String::new();
-    let mut rest = Vec::new();
-    let mut end = None;
+    let ending = feed_back(back, pieces, &mut script);
+    script + &ending
+}
+
+/// The same with STARTTLS: what comes after `[tls]` is fed encrypted.
+fn log_in_starttls(back: &mut dyn BackEnd, before: &[&[u8]], after: &[&[u8]]) -> String {
+    let mut script = String::new();
+    let ending = feed_back(back, before, &mut script);
+    if ending != "[starttls]" {
+        return script + &ending;
+    }
+    script.push_str("[tls]");
+    let mut out = Output::default();
+    back.tls_started(&mut out);
+    script.push_str(&String::from_utf8_lossy(&out.bytes));
+    let ending = feed_back(back, after, &mut script);
+    script + &ending
+}
+
+/// Gives the ending.
+fn feed_back(back: &mut dyn BackEnd, pieces: &[&[u8]], script: &mut String) -> String {
+    let mut last = Progress::More;
     for piece in pieces {
-        if end.is_some() {
+        if let Progress::Done { to_client } = &mut last {
             // After the end the caller moves the bytes on by itself.
-            rest.extend_from_slice(piece);
+            to_client.extend_from_slice(piece);
             continue;
         }
         let mut out = Output::default();
         let result = back.receive(piece, &mut out);
         script.push_str(&String::from_utf8_lossy(&out.bytes));
         match result {
-            Ok(Progress::More) => {}
-            Ok(Progress::Done { to_client }) => {
-                rest = to_client;
-                end = Some("done");
+            // An empty piece changes nothing.
+            Ok(Progress::More) if piece.is_empty() => {}
+            Ok(progress) => last = progress,
+            Err(DialogueError::Refused { .. } | DialogueError::TooLong { .. } | DialogueError::NoStartTls { .. })
+                if pieces.len() > 1 =>
+            {
+                return "[error]".to_owned();
             }
-            Err(DialogueError::Refused { .. } | DialogueError::TooLong { .. }) if pieces.len() > 1 => {
-                return script + "[error]";
-            }
-            Err(error) => return format!("{script}[error: {error}]"),
+            Err(error) => return format!("[error: {error}]"),
         }
     }
-    match end {
-        Some(_) => format!("{script}[done: {}]", String::from_utf8_lossy(&rest)),
-        None => format!("{script}[more]"),
+    match last {
+        Progress::Done { to_client } => format!("[done: {}]", String::from_utf8_lossy(&to_client)),
+        Progress::StartTls => "[starttls]".to_owned(),
+        Progress::More => "[more]".to_owned(),
+    }
+}
+
+/// Checks a login with STARTTLS, split at every byte before and after it.
+pub(crate) fn check_starttls<B: BackEnd>(make: impl Fn() -> B, before: &str, after: &str, expected: &str) {
+    let (before, after) = (before.as_bytes(), after.as_bytes());
+    assert_eq!(log_in_starttls(&mut make(), &[before], &[after]), expected, "whole: {}", printable(before));
+    let split = without_reply(expected);
+    for at in 1..before.len() {
+        let (first, second) = before.split_at(at);
+        let script = log_in_starttls(&mut make(), &[first, second], &[after, b""]);
+        assert_eq!(without_reply(&script), split, "split at {at}: {}", printable(before));
+    }
+    for at in 1..after.len() {
+        let (first, second) = after.split_at(at);
+        let script = log_in_starttls(&mut make(), &[before, b""], &[first, second]);
+        assert_eq!(without_reply(&script), split, "split at {at}: {}", printable(after));
+    }
+}
+
+/// Runs pseudo-random logins with STARTTLS: a split makes no difference, and none of the `secret` commands is said before.
+pub(crate) fn fuzz_starttls<B: BackEnd>(make: impl Fn() -> B, words: &[&[u8]], secret: &[&str]) {
+    let mut random = Random::new();
+    let mut started = 0;
+    for _ in 0..2000 {
+        let mut input =
+            || -> Vec<u8> { (0..random.below(6)).flat_map(|_| words[random.below(words.len())].to_vec()).collect() };
+        let (before, after) = (input(), input());
+        let whole = without_reply(&log_in_starttls(&mut make(), &[&before, b""], &[&after, b""]));
+        let (mut first, mut second) = (random.pieces(&before), random.pieces(&after));
+        first.push(b"");
+        second.push(b"");
+        let split = without_reply(&log_in_starttls(&mut make(), &first, &second));
+        assert_eq!(split, whole, "{} {}", printable(&before), printable(&after));
+        let plaintext = whole.split("[tls]").next().unwrap();
+        assert!(!secret.iter().any(|command| plaintext.contains(command)), "{plaintext}");
+        started += usize::from(whole.contains("[tls]"));
+    }
+    assert!(started > 10, "too few of them start TLS: {started}");
+}
+
+/// How much of a refusal was read depends on the pieces.
+fn without_reply(script: &str) -> String {
+    const REFUSALS: [&str; 3] =
+        ["[error: upstream sent invalid", "[error: upstream sent too long", "[error: upstream did not start TLS"];
+    match REFUSALS.iter().find_map(|refusal| script.find(refusal)) {
+        Some(at) => format!("{}[error]", &script[..at]),
+        None => script.to_owned(),
     }
 }
 
 /// Checks a login as [`check_front`] checks a conversation. How much of a refusal was read depends on the pieces.
 pub(crate) fn check_back<B: BackEnd>(make: impl Fn() -> B, input: &[u8], expected: &str) {
     assert_eq!(log_in(&mut make(), &[input]), expected, "whole: {}", printable(input));
-    let split = match expected.find("[error: upstream sent invalid").or(expected.find("[error: upstream sent too long"))
-    {
-        Some(at) => format!("{}[error]", &expected[..at]),
-        None => expected.to_owned(),
-    };
+    let split = without_reply(expected);
     let bytes: Vec<&[u8]> = input.chunks(1).collect();
     assert_eq!(log_in(&mut make(), &bytes), if bytes.len() > 1 { &*split } else { expected }, "{}", printable(input));
     for at in 1..input.len() {

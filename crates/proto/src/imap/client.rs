@@ -1,4 +1,5 @@
-//! The login at an IMAP server on behalf of a client: LOGIN with both arguments as synchronizing literals, as nginx does it.
+//! The login at an IMAP server on behalf of a client: LOGIN with both arguments as synchronizing literals, as nginx does it;
+//! behind STARTTLS (RFC 9051, section 6.2.1) where that is wanted, or not at all.
 //!
 //! Guarantees: it holds no more of the server's bytes than `proxy_buffer`, in any state; a user name or password with CR,
 //! LF or NUL is never sent; neither is anything to a server that takes the connection for logged in.
@@ -16,12 +17,16 @@ use crate::{BackEnd, DialogueError, Output, Progress, Secret};
 
 const READING: &str = "reading response from upstream";
 
+/// The tag of STARTTLS, which no client has sent.
+const TLS_TAG: &[u8] = b"STARTTLS ";
+
 /// A login under way.
 pub struct Client {
     /// With the space behind it.
     tag: Vec<u8>,
     user: Vec<u8>,
     password: Secret,
+    starttls: bool,
     state: State,
     action: &'static str,
     /// What was received of the answer that is waited for.
@@ -35,6 +40,10 @@ pub struct Client {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Greeting,
+    /// The answer to STARTTLS.
+    TlsConsent,
+    /// No answer, but a TLS handshake.
+    Handshake,
     LeaveForUser,
     LeaveForPassword,
     Verdict,
@@ -49,6 +58,7 @@ impl Client {
             tag,
             user,
             password,
+            starttls: false,
             state: State::Greeting,
             // So says nginx until the server speaks.
             action: "connecting to upstream",
@@ -58,45 +68,86 @@ impl Client {
         }
     }
 
+    /// Whether TLS is to be started with STARTTLS before the login.
+    pub fn with_starttls(self, starttls: bool) -> Client {
+        Client { starttls, ..self }
+    }
+
     /// Whether the line that was just received is what was waited for, and not one that comes before it.
     fn judge(&mut self) -> Result<bool, DialogueError> {
         let line = &self.answer[self.line..];
+        let is_ok = |tag: &[u8]| line.strip_prefix(tag).is_some_and(|rest| rest.starts_with(b"OK"));
         match self.state {
             State::Greeting if line.starts_with(b"* OK") => Ok(true),
             State::Greeting if line.starts_with(b"* PREAUTH") => Err(DialogueError::Preauth),
+            State::TlsConsent | State::LeaveForUser | State::LeaveForPassword
+                if line.starts_with(b"* ") && !is_bye(line) =>
+            {
+                Ok(false)
+            }
+            State::TlsConsent if is_ok(TLS_TAG) => Ok(true),
             State::LeaveForUser | State::LeaveForPassword if line.starts_with(b"+") => Ok(true),
-            State::LeaveForUser | State::LeaveForPassword if line.starts_with(b"* ") && !is_bye(line) => Ok(false),
             State::Verdict if line.starts_with(b"* ") => Ok(false),
-            State::Verdict if line.strip_prefix(&*self.tag).is_some_and(|rest| rest.starts_with(b"OK")) => Ok(true),
-            _ => Err(DialogueError::Refused { reply: mem::take(&mut self.answer) }),
+            State::Verdict if is_ok(&self.tag) => Ok(true),
+            _ => Err(self.refused()),
         }
     }
 
-    /// Says what comes next, and waits for the answer to that. Returns whether there is nothing more to say.
-    fn proceed(&mut self, out: &mut Output) -> Result<bool, DialogueError> {
-        let said = &mut out.bytes;
-        (self.state, self.action) = match self.state {
+    fn refused(&mut self) -> DialogueError {
+        let reply = mem::take(&mut self.answer);
+        match self.state {
+            State::Greeting | State::TlsConsent if self.starttls => DialogueError::NoStartTls { reply },
+            _ => DialogueError::Refused { reply },
+        }
+    }
+
+    /// Says what comes next, if there is something to say, and waits for the answer to that. `rest` is what was received
+    /// behind the answer.
+    fn proceed(&mut self, rest: &[u8], out: &mut Output) -> Result<Progress, DialogueError> {
+        match self.state {
             State::Greeting => {
                 self.check()?;
-                said.extend_from_slice(&self.tag);
-                said.extend_from_slice(format!("LOGIN {{{}}}\r\n", self.user.len()).as_bytes());
-                (State::LeaveForUser, "sending LOGIN command to upstream")
+                if self.starttls { self.say_starttls(out) } else { self.say_login(out) }
+            }
+            State::TlsConsent | State::Handshake => {
+                self.state = State::Handshake;
+                return if rest.is_empty() { Ok(Progress::StartTls) } else { Err(DialogueError::InjectedPlaintext) };
             }
             State::LeaveForUser => {
-                said.extend_from_slice(&self.user);
-                said.extend_from_slice(format!(" {{{}}}\r\n", self.password.expose().len()).as_bytes());
-                (State::LeaveForPassword, "sending user name to upstream")
+                out.bytes.extend_from_slice(&self.user);
+                out.bytes.extend_from_slice(format!(" {{{}}}\r\n", self.password.expose().len()).as_bytes());
+                self.wait_for(State::LeaveForPassword, "sending user name to upstream");
             }
             State::LeaveForPassword => {
-                said.extend_from_slice(mem::take(&mut self.password).expose());
-                said.extend_from_slice(b"\r\n");
-                (State::Verdict, "sending password to upstream")
+                out.bytes.extend_from_slice(mem::take(&mut self.password).expose());
+                out.bytes.extend_from_slice(b"\r\n");
+                self.wait_for(State::Verdict, "sending password to upstream");
             }
-            State::Verdict => return Ok(true),
-        };
+            State::Verdict => {
+                let to_client = [mem::take(&mut self.answer).as_slice(), rest].concat();
+                return Ok(Progress::Done { to_client });
+            }
+        }
+        Ok(Progress::More)
+    }
+
+    fn say_starttls(&mut self, out: &mut Output) {
+        out.bytes.extend_from_slice(TLS_TAG);
+        out.bytes.extend_from_slice(b"STARTTLS\r\n");
+        self.wait_for(State::TlsConsent, "sending STARTTLS to upstream");
+    }
+
+    fn say_login(&mut self, out: &mut Output) {
+        out.bytes.extend_from_slice(&self.tag);
+        out.bytes.extend_from_slice(format!("LOGIN {{{}}}\r\n", self.user.len()).as_bytes());
+        self.wait_for(State::LeaveForUser, "sending LOGIN command to upstream");
+    }
+
+    fn wait_for(&mut self, state: State, action: &'static str) {
+        self.state = state;
+        self.action = action;
         self.answer.clear();
         self.line = 0;
-        Ok(false)
     }
 
     fn check(&self) -> Result<(), DialogueError> {
@@ -113,6 +164,9 @@ impl Client {
 impl BackEnd for Client {
     fn receive(&mut self, mut bytes: &[u8], out: &mut Output) -> Result<Progress, DialogueError> {
         self.action = READING;
+        if self.state == State::Handshake && !bytes.is_empty() {
+            return Err(DialogueError::InjectedPlaintext);
+        }
         while !bytes.is_empty() {
             let length = memchr::memchr(b'\n', bytes).map_or(bytes.len(), |end| end + 1);
             let room = self.limit.saturating_sub(self.answer.len());
@@ -121,9 +175,9 @@ impl BackEnd for Client {
             bytes = rest;
             if piece.ends_with(b"\n") {
                 if self.judge()? {
-                    if self.proceed(out)? {
-                        let to_client = [mem::take(&mut self.answer).as_slice(), rest].concat();
-                        return Ok(Progress::Done { to_client });
+                    let progress = self.proceed(rest, out)?;
+                    if progress != Progress::More {
+                        return Ok(progress);
                     }
                     continue;
                 }
@@ -134,6 +188,11 @@ impl BackEnd for Client {
             }
         }
         Ok(Progress::More)
+    }
+
+    fn tls_started(&mut self, out: &mut Output) {
+        debug_assert_eq!(self.state, State::Handshake);
+        self.say_login(out);
     }
 
     fn action(&self) -> &'static str {
@@ -151,6 +210,7 @@ mod tests {
 
     use super::super::tests::Random;
     use super::*;
+    use crate::testing::{check_starttls, fuzz_starttls};
 
     /// What the client said, and how it ended.
     type Ending = (String, Result<Progress, DialogueError>);
@@ -167,7 +227,7 @@ mod tests {
             match &mut ending {
                 Ok(Progress::More) => ending = client.receive(piece, &mut out),
                 Ok(Progress::Done { to_client }) => to_client.extend_from_slice(piece),
-                Err(_) => break,
+                Ok(Progress::StartTls) | Err(_) => break,
             }
             assert!(client.answer.len() <= client.limit);
         }
@@ -237,6 +297,33 @@ mod tests {
         for (input, said, ending) in cases {
             assert_eq!(log_in_split(100, input), (said.to_owned(), ending), "{input:?}");
         }
+    }
+
+    #[test]
+    fn starts_tls_or_says_nothing() {
+        let make = || client(100).with_starttls(true);
+        let check = |before: &str, after: &str, expected: &str| check_starttls(make, before, after, expected);
+        let login = "+\r\n+\r\na1 OK in\r\n* 1 EXISTS\r\n";
+        let all = format!("STARTTLS STARTTLS\r\n[tls]{ALL}[done: a1 OK in\r\n* 1 EXISTS\r\n]");
+        check("* OK hi\r\nSTARTTLS OK go\r\n", login, &all);
+        check("* OK hi\r\n* CAPABILITY X\r\nSTARTTLS OK go\r\n", login, &all);
+        let half = format!("STARTTLS STARTTLS\r\n[tls]{LOGIN}[error: upstream sent invalid response: \"a1 NO\"]");
+        check("* OK hi\r\nSTARTTLS OK go\r\n", "a1 NO\r\n", &half);
+        let injected = format!("STARTTLS STARTTLS\r\n[error: {}]", DialogueError::InjectedPlaintext);
+        for more in ["* OK\r\n", "+\r\n+\r\na1 OK\r\n", "\n", "x"] {
+            check(&format!("* OK hi\r\nSTARTTLS OK go\r\n{more}"), login, &injected);
+        }
+        for (input, said, shown) in [
+            ("* OK hi\r\nSTARTTLS NO no\r\n", "STARTTLS STARTTLS\r\n", "STARTTLS NO no"),
+            ("* OK hi\r\na1 OK in\r\n", "STARTTLS STARTTLS\r\n", "a1 OK in"),
+            ("* OK hi\r\n+ go\r\n", "STARTTLS STARTTLS\r\n", "+ go"),
+            ("* OK hi\r\n* BYE\r\n", "STARTTLS STARTTLS\r\n", "* BYE"),
+            ("* BYE go away\r\n", "", "* BYE go away"),
+        ] {
+            let refused = "[error: upstream did not start TLS, so no login was tried: ";
+            check(input, login, &format!("{said}{refused}\"{shown}\"]"));
+        }
+        check("* PREAUTH hi\r\n", login, &format!("[error: {}]", DialogueError::Preauth));
     }
 
     #[test]
@@ -329,5 +416,8 @@ mod tests {
             logins += usize::from(matches!(ending, Ok(Progress::Done { .. })));
         }
         assert!(logins > 100);
+        let mut words: Vec<&[u8]> = WORDS.iter().map(|word| word.as_bytes()).collect();
+        words.extend([&b"* OK hi\r\nSTARTTLS OK go\r\n"[..], b"STARTTLS OK\r\n"]);
+        fuzz_starttls(|| client(60).with_starttls(true), &words, &["LOGIN", "user", "s3cret"]);
     }
 }

@@ -1,4 +1,5 @@
-//! The POP3 client that logs in at a mail server with USER and PASS, as nginx 1.31 does.
+//! The POP3 client that logs in at a mail server with USER and PASS, as nginx 1.31 does; behind STLS (RFC 2595) where that
+//! is wanted, or not at all.
 //!
 //! Guarantees: one command line goes out for one command, whatever the user name and password are; the answer to PASS, and
 //! what the server sends behind it, reaches the client whole.
@@ -11,15 +12,28 @@ use crate::{BackEnd, DialogueError, Output, Progress, Secret, sasl};
 /// A [`BackEnd`] for POP3.
 pub struct Client {
     replies: Replies,
+    starttls: bool,
     awaited: Awaited,
     action: &'static str,
 }
 
 /// Which reply comes next, with what is said after it.
 enum Awaited {
-    Greeting { user: Zeroizing<Vec<u8>>, password: Zeroizing<Vec<u8>> },
-    User { password: Zeroizing<Vec<u8>> },
+    Greeting(Credentials),
+    /// Of STLS.
+    Consent(Credentials),
+    /// None: a TLS handshake.
+    Handshake(Credentials),
+    User {
+        password: Zeroizing<Vec<u8>>,
+    },
     Password,
+}
+
+/// The commands that log in.
+struct Credentials {
+    user: Zeroizing<Vec<u8>>,
+    password: Zeroizing<Vec<u8>>,
 }
 
 impl Client {
@@ -32,28 +46,62 @@ impl Client {
         let password = command(b"PASS ", password.expose(), "password")?;
         Ok(Client {
             replies: Replies::new(buffer),
-            awaited: Awaited::Greeting { user, password },
+            starttls: false,
+            awaited: Awaited::Greeting(Credentials { user, password }),
             action: "connecting to upstream",
         })
     }
 
-    /// Says what comes next; returns whether the login is done instead.
-    fn go_on(&mut self, out: &mut Output) -> bool {
+    /// Whether TLS is to be started with STLS before the login.
+    pub fn with_starttls(self, starttls: bool) -> Client {
+        Client { starttls, ..self }
+    }
+
+    /// Says what comes next to a good reply, if there is something to say.
+    fn go_on(&mut self, mut reply: Vec<u8>, out: &mut Output) -> Result<Progress, DialogueError> {
         let awaited = std::mem::replace(&mut self.awaited, Awaited::Password);
-        let line = match awaited {
-            Awaited::Greeting { user, password } => {
-                self.awaited = Awaited::User { password };
-                self.action = "sending user name to upstream";
-                user
+        match awaited {
+            Awaited::Greeting(credentials) if self.starttls => {
+                self.awaited = Awaited::Consent(credentials);
+                self.action = "sending STLS to upstream";
+                out.bytes.extend_from_slice(b"STLS\r\n");
             }
+            Awaited::Consent(credentials) => {
+                self.awaited = Awaited::Handshake(credentials);
+                return if self.replies.is_empty() {
+                    Ok(Progress::StartTls)
+                } else {
+                    Err(DialogueError::InjectedPlaintext)
+                };
+            }
+            Awaited::Greeting(credentials) => self.say_user(credentials, out),
+            // Nothing is received while a handshake is awaited.
+            Awaited::Handshake(_) => return Err(DialogueError::InjectedPlaintext),
             Awaited::User { password } => {
                 self.action = "sending password to upstream";
-                password
+                out.bytes.extend_from_slice(&password);
             }
-            Awaited::Password => return true,
-        };
-        out.bytes.extend_from_slice(&line);
-        false
+            Awaited::Password => {
+                reply.extend(self.replies.take());
+                return Ok(Progress::Done { to_client: reply });
+            }
+        }
+        Ok(Progress::More)
+    }
+
+    fn say_user(&mut self, Credentials { user, password }: Credentials, out: &mut Output) {
+        self.awaited = Awaited::User { password };
+        self.action = "sending user name to upstream";
+        out.bytes.extend_from_slice(&user);
+    }
+
+    fn refuse(&mut self, mut reply: Vec<u8>) -> DialogueError {
+        reply.extend(self.replies.take());
+        self.action = "reading response from upstream";
+        match self.awaited {
+            Awaited::Greeting(_) | Awaited::Consent(_) if self.starttls => DialogueError::NoStartTls { reply },
+            _ => DialogueError::Refused { reply },
+        }
     }
 }
 
@@ -61,18 +109,26 @@ impl BackEnd for Client {
     fn receive(&mut self, bytes: &[u8], out: &mut Output) -> Result<Progress, DialogueError> {
         self.action = "reading response from upstream";
         self.replies.push(bytes);
-        while let Some(mut reply) = self.replies.next_line()? {
+        if matches!(self.awaited, Awaited::Handshake(_)) && !self.replies.is_empty() {
+            return Err(DialogueError::InjectedPlaintext);
+        }
+        while let Some(reply) = self.replies.next_line()? {
             if !reply.starts_with(b"+OK") {
-                reply.extend(self.replies.take());
-                self.action = "reading response from upstream";
-                return Err(DialogueError::Refused { reply });
+                return Err(self.refuse(reply));
             }
-            if self.go_on(out) {
-                reply.extend(self.replies.take());
-                return Ok(Progress::Done { to_client: reply });
+            let progress = self.go_on(reply, out)?;
+            if progress != Progress::More {
+                return Ok(progress);
             }
         }
         Ok(Progress::More)
+    }
+
+    fn tls_started(&mut self, out: &mut Output) {
+        match std::mem::replace(&mut self.awaited, Awaited::Password) {
+            Awaited::Handshake(credentials) => self.say_user(credentials, out),
+            awaited => self.awaited = awaited,
+        }
     }
 
     fn action(&self) -> &'static str {
@@ -92,7 +148,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
-    use crate::testing::{Random, check_back, fuzz_back, log_in};
+    use crate::testing::{Random, check_back, check_starttls, fuzz_back, fuzz_starttls, log_in};
 
     fn client() -> Client {
         Client::new(b"u@x y", &Secret::from(&b"p q"[..]), 32).unwrap()
@@ -116,6 +172,24 @@ mod tests {
         for (replies, expected) in cases {
             check_back(client, replies.as_bytes(), expected);
         }
+    }
+
+    #[test]
+    fn starts_tls_or_says_nothing() {
+        let make = || client().with_starttls(true);
+        let all = "STLS\r\n[tls]USER u@x y\r\nPASS p q\r\n[done: +OK in\r\n]";
+        check_starttls(make, "+OK hi\r\n+OK go\r\n", "+OK\r\n+OK in\r\n", all);
+        let half = "STLS\r\n[tls]USER u@x y\r\n[error: upstream sent invalid response: \"-ERR\"]";
+        check_starttls(make, "+OK hi\r\n+OK go\r\n", "-ERR\r\n", half);
+        let injected = format!("STLS\r\n[error: {}]", DialogueError::InjectedPlaintext);
+        for more in ["+OK\r\n", "+OK\r\n+OK in\r\n", "\n", "x"] {
+            check_starttls(make, &format!("+OK hi\r\n+OK go\r\n{more}"), "+OK\r\n+OK in\r\n", &injected);
+        }
+        let refused = "STLS\r\n[error: upstream did not start TLS, so no login was tried: \"-ERR no TLS\"]";
+        check_starttls(make, "+OK hi\r\n-ERR no TLS\r\n", "+OK\r\n", refused);
+        let busy = "[error: upstream did not start TLS, so no login was tried: \"-ERR busy\"]";
+        check_starttls(make, "-ERR busy\r\n", "+OK\r\n", busy);
+        check_starttls(make, "+OK hi\r\n+OK", "+OK\r\n", "STLS\r\n[more]");
     }
 
     #[test]
@@ -160,5 +234,6 @@ mod tests {
     fn any_reply_is_read_the_same_in_any_pieces() {
         let words: &[&[u8]] = &[b"+OK", b"+OK", b"+OK\r\n", b"-ERR", b" ", b"\r\n", b"\r\n", b"\n", b"\r", b"\0", b"x"];
         fuzz_back(client, words);
+        fuzz_starttls(|| client().with_starttls(true), words, &["USER", "PASS"]);
     }
 }

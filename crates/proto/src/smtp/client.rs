@@ -1,5 +1,6 @@
 //! The SMTP client that takes a session to a mail server, as nginx 1.31 does: EHLO, XCLIENT, the client's own HELO or
-//! EHLO again, and then AUTH PLAIN, or the MAIL and RCPT of a client without authentication, or nothing.
+//! EHLO again, and then AUTH PLAIN, or the MAIL and RCPT of a client without authentication, or nothing. Where STARTTLS
+//! (RFC 3207) is wanted it comes before all of that, behind an EHLO of its own, whose answer is forgotten.
 //!
 //! All commands are made before the first is sent, so [`Client::new`] is where each of them is checked to be one line.
 //!
@@ -24,6 +25,8 @@ const LOGGED_IN: &[u8] = b"235 2.0.0 OK\r\n";
 pub struct Login {
     /// `server_name`, for HELO and EHLO.
     pub server_name: String,
+    /// Whether TLS is to be started with STARTTLS before anything of the client is told.
+    pub starttls: bool,
     /// `xclient`.
     pub xclient: bool,
     /// Where the client comes from; none for a Unix domain socket.
@@ -51,6 +54,8 @@ pub struct Client {
     replies: Replies,
     awaited: Awaited,
     commands: VecDeque<Command>,
+    /// Whether TLS is still to be started.
+    is_plaintext: bool,
     /// Whether the answer to the last command is the client's, as is: it is the one to its RCPT.
     is_transparent: bool,
     action: &'static str,
@@ -67,6 +72,12 @@ struct Command {
 #[derive(Clone, Copy)]
 enum Awaited {
     Greeting,
+    /// Of EHLO, where it must announce STARTTLS.
+    TlsOffer,
+    /// Of STARTTLS.
+    TlsConsent,
+    /// None: a TLS handshake.
+    Handshake,
     /// Of EHLO, where it must announce XCLIENT.
     Extensions,
     Ok,
@@ -87,9 +98,27 @@ impl Client {
             replies: Replies::new(login.buffer),
             awaited: Awaited::Greeting,
             commands: commands(&login)?,
+            is_plaintext: login.starttls,
             is_transparent: login.envelope.is_some(),
             action: "connecting to upstream",
         })
+    }
+
+    /// Says what comes next to a good reply, if there is something to say.
+    fn go_on(&mut self, reply: Vec<u8>, out: &mut Output) -> Result<Progress, DialogueError> {
+        if matches!(self.awaited, Awaited::TlsConsent) {
+            self.awaited = Awaited::Handshake;
+            return if self.replies.is_empty() {
+                Ok(Progress::StartTls)
+            } else {
+                Err(DialogueError::InjectedPlaintext)
+            };
+        }
+        match self.commands.pop_front() {
+            Some(command) => self.send(command, out),
+            None => return Ok(self.finish(reply)),
+        }
+        Ok(Progress::More)
     }
 
     fn send(&mut self, command: Command, out: &mut Output) {
@@ -101,7 +130,10 @@ impl Client {
     fn refuse(&mut self, mut reply: Vec<u8>) -> DialogueError {
         self.action = "reading response from upstream";
         reply.extend(self.replies.take());
-        DialogueError::Refused { reply }
+        match self.awaited {
+            _ if self.is_plaintext => DialogueError::NoStartTls { reply },
+            _ => DialogueError::Refused { reply },
+        }
     }
 
     fn finish(&mut self, answer: Vec<u8>) -> Progress {
@@ -115,19 +147,32 @@ impl BackEnd for Client {
     fn receive(&mut self, bytes: &[u8], out: &mut Output) -> Result<Progress, DialogueError> {
         self.action = "reading response from upstream";
         self.replies.push(bytes);
+        if matches!(self.awaited, Awaited::Handshake) && !self.replies.is_empty() {
+            return Err(DialogueError::InjectedPlaintext);
+        }
         while let Some(reply) = self.replies.next_multiline()? {
             if !self.awaited.is_met(&reply) {
                 return Err(self.refuse(reply));
             }
-            if matches!(self.awaited, Awaited::Extensions) && lacks_xclient(&reply) {
-                return Err(DialogueError::NoXclient);
+            match self.awaited {
+                Awaited::Extensions if lacks_xclient(&reply) => return Err(DialogueError::NoXclient),
+                Awaited::TlsOffer if !announces(&reply, b"STARTTLS") => return Err(self.refuse(reply)),
+                _ => {}
             }
-            match self.commands.pop_front() {
-                Some(command) => self.send(command, out),
-                None => return Ok(self.finish(reply)),
+            let progress = self.go_on(reply, out)?;
+            if progress != Progress::More {
+                return Ok(progress);
             }
         }
         Ok(Progress::More)
+    }
+
+    fn tls_started(&mut self, out: &mut Output) {
+        debug_assert!(matches!(self.awaited, Awaited::Handshake));
+        self.is_plaintext = false;
+        if let Some(command) = self.commands.pop_front() {
+            self.send(command, out);
+        }
     }
 
     fn action(&self) -> &'static str {
@@ -138,8 +183,9 @@ impl BackEnd for Client {
 impl Awaited {
     fn is_met(self, reply: &[u8]) -> bool {
         let codes: &[&[u8]] = match self {
-            Awaited::Greeting => &[b"220"],
-            Awaited::Extensions | Awaited::Ok => &[b"250"],
+            Awaited::Greeting | Awaited::TlsConsent => &[b"220"],
+            Awaited::TlsOffer | Awaited::Extensions | Awaited::Ok => &[b"250"],
+            Awaited::Handshake => &[],
             Awaited::XclientOk => &[b"220", b"250"],
             Awaited::Authenticated => &[b"235"],
             Awaited::Anything => return true,
@@ -157,7 +203,11 @@ fn commands(login: &Login) -> Result<VecDeque<Command>, DialogueError> {
         Ok(())
     };
     let hello = |is_esmtp| if is_esmtp { &b"EHLO "[..] } else { b"HELO " };
-    let first = hello(login.esmtp || login.xclient);
+    if login.starttls {
+        add(&[b"EHLO ", login.server_name.as_bytes()], "server name", "sending EHLO to upstream", Awaited::TlsOffer)?;
+        add(&[b"STARTTLS"], "STARTTLS", "sending STARTTLS to upstream", Awaited::TlsConsent)?;
+    }
+    let first = hello(login.esmtp || login.xclient || login.starttls);
     let awaited = if login.xclient { Awaited::Extensions } else { Awaited::Ok };
     add(&[first, login.server_name.as_bytes()], "server name", "sending HELO/EHLO to upstream", awaited)?;
     if login.xclient {
@@ -232,10 +282,13 @@ fn auth_plain(login: &Login) -> Result<String, DialogueError> {
 
 /// Whether an answer to EHLO announces extensions, and XCLIENT is not among them.
 fn lacks_xclient(reply: &[u8]) -> bool {
-    let mut extensions = lines(reply).skip(1).peekable();
+    lines(reply).nth(1).is_some() && !announces(reply, b"XCLIENT")
+}
+
+/// Whether an answer to EHLO announces an extension (RFC 5321, section 4.1.1.1), named in capitals.
+fn announces(reply: &[u8], extension: &[u8]) -> bool {
     let keyword = |line: &[u8]| line.get(4..).unwrap_or_default().trim_ascii_end().to_ascii_uppercase();
-    let is_xclient = |line: &[u8]| keyword(line).split(|&byte| byte == b' ').next() == Some(b"XCLIENT");
-    extensions.peek().is_some() && !extensions.any(is_xclient)
+    lines(reply).skip(1).any(|line| keyword(line).split(|&byte| byte == b' ').next() == Some(extension))
 }
 
 fn lines(reply: &[u8]) -> impl Iterator<Item = &[u8]> {

@@ -2,11 +2,12 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use crate::testing::{Random, check_back, fuzz_back};
+use crate::testing::{Random, check_back, check_starttls, fuzz_back, fuzz_starttls};
 
 fn login() -> Login {
     Login {
         server_name: "proxy".to_owned(),
+        starttls: false,
         xclient: false,
         client_address: Some("192.0.2.1".parse().unwrap()),
         client_host: "[UNAVAILABLE]".to_owned(),
@@ -98,6 +99,38 @@ fn refuses_wrong_and_mixed_codes_and_long_replies() {
     check(login, "220-a\r\n554 b\r\n", "[error: upstream sent invalid response: \"220-a\\x0D\\x0A554 b\"]");
     let long = format!("220-{}\r\n220-", "x".repeat(118));
     check(login, &long, &format!("[error: upstream sent too long response line: \"{}\"]", printable(&long)));
+}
+
+#[test]
+fn starts_tls_or_says_nothing() {
+    let make = || {
+        let login = Login { starttls: true, xclient: true, smtp_auth: true, ..login() };
+        Client::new(login).unwrap()
+    };
+    let offer = "220 hi\r\n250-ok\r\n250-XCLIENT\r\n250 starttls\r\n";
+    let asked = "EHLO proxy\r\nSTARTTLS\r\n";
+    let anew = "250-ok\r\n250 XCLIENT\r\n220 anew\r\n235 in\r\n";
+    let rest = "EHLO proxy\r\nXCLIENT ADDR=192.0.2.1 NAME=[UNAVAILABLE]\r\nAUTH PLAIN AHUAcA==\r\n";
+    let done = format!("{asked}[tls]{rest}[done: 235 2.0.0 OK\r\n]");
+    check_starttls(make, &format!("{offer}220 go\r\n"), anew, &done);
+    let injected = format!("{asked}[error: {}]", DialogueError::InjectedPlaintext);
+    for more in ["250 ok\r\n", "x", "\n"] {
+        check_starttls(make, &format!("{offer}220 go\r\n{more}"), anew, &injected);
+    }
+    // What was announced before TLS does not count after it.
+    let forgotten = format!("{asked}[tls]EHLO proxy\r\n[error: {}]", DialogueError::NoXclient);
+    check_starttls(make, &format!("{offer}220 go\r\n"), "250-ok\r\n250 SIZE\r\n", &forgotten);
+    let refused = "[error: upstream did not start TLS, so no login was tried: ";
+    for (answers, said, shown) in [
+        ("220 hi\r\n250 ok\r\n", "EHLO proxy\r\n", "250 ok"),
+        ("220 hi\r\n250-STARTTLS\r\n250 STARTTLSX\r\n", "EHLO proxy\r\n", "250-STARTTLS\\x0D\\x0A250 STARTTLSX"),
+        ("220 hi\r\n502 no\r\n", "EHLO proxy\r\n", "502 no"),
+        ("554 no\r\n", "", "554 no"),
+        ("220 hi\r\n250-ok\r\n250 STARTTLS\r\n454 not now\r\n", asked, "454 not now"),
+        ("220 hi\r\n250-ok\r\n250 STARTTLS\r\n250 fine\r\n", asked, "250 fine"),
+    ] {
+        check_starttls(make, answers, anew, &format!("{said}{refused}\"{shown}\"]"));
+    }
 }
 
 fn printable(text: &str) -> String {
@@ -200,5 +233,11 @@ fn any_reply_is_read_the_same_in_any_pieces() {
         b"250 x\r\n",
         b"250-x\r\n",
     ];
-    fuzz_back(|| Client::new(Login { xclient: true, helo: Some(b"c".to_vec()), ..login() }).unwrap(), words);
+    let make = |starttls| {
+        let helo = Some(b"c".to_vec());
+        Client::new(Login { starttls, xclient: true, smtp_auth: starttls, helo, ..login() }).unwrap()
+    };
+    fuzz_back(|| make(false), words);
+    let words = [words, &[b"220 x\r\n250-x\r\n250 STARTTLS\r\n220 x\r\n"]].concat();
+    fuzz_starttls(|| make(true), &words, &["XCLIENT", "AUTH"]);
 }
