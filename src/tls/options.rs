@@ -1,15 +1,17 @@
-//! What the configuration says of TLS: values only, nothing is opened or checked here.
+//! What the configuration says of TLS: values only. Certificates and keys are not opened yet, passwords are read.
 
 use std::path::PathBuf;
 use std::time::Duration;
+
+use gatepost_proto::Secret;
 
 /// TLS towards clients: the `ssl_*` directives of a server block.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerOptions {
     /// `ssl_certificate` with its `ssl_certificate_key`, each as often as given: RSA and ECDSA side by side.
     pub certificates: Vec<KeyPair>,
-    /// `ssl_password_file`
-    pub password_file: Option<PathBuf>,
+    /// The lines of `ssl_password_file`, each a password to try on an encrypted key.
+    pub passwords: Vec<Secret>,
     /// `ssl_protocols` (TLSv1.2 TLSv1.3)
     pub protocols: Protocols,
     /// `ssl_ciphers` (HIGH:!aNULL:!MD5), in OpenSSL's syntax.
@@ -44,8 +46,8 @@ pub struct ServerOptions {
     pub crl: Option<PathBuf>,
 }
 
-/// A certificate and its key, as the directives name them: files (absolute), or for the key `engine:...`,
-/// `store:...`.
+/// A certificate and its key, as the directives name them: files (absolute), or what they begin with: `data:` (both),
+/// `engine:`, `store:` (the key).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyPair {
     /// PEM: the certificate, then its chain.
@@ -76,7 +78,7 @@ pub struct Protocols {
 pub struct SessionCache {
     /// How sessions are kept where neither of the following is given.
     pub without: WithoutCache,
-    /// `builtin[:n]`: a cache of the server block's own, of that many sessions.
+    /// `builtin[:n]`: a cache of the server block's own, of that many sessions (20480).
     pub builtin: Option<usize>,
     /// `shared:name:size`
     pub shared: Option<SharedCache>,
@@ -132,8 +134,8 @@ pub struct ClientOptions {
     pub server_name: bool,
     /// `*_ssl_certificate`, `*_ssl_certificate_key`
     pub certificate: Option<KeyPair>,
-    /// `proxy_ssl_password_file`
-    pub password_file: Option<PathBuf>,
+    /// The lines of `proxy_ssl_password_file`, each a password to try on an encrypted key.
+    pub passwords: Vec<Secret>,
     /// `*_ssl_protocols` (TLSv1.2 TLSv1.3)
     pub protocols: Protocols,
     /// `*_ssl_ciphers` (DEFAULT)
