@@ -27,6 +27,8 @@ packages=(
     bsdutils          # script: a terminal for mutt
 )
 
+policy=/usr/sbin/policy-rc.d
+
 main() {
     local missing
     mapfile -t missing < <(missing_packages)
@@ -60,11 +62,10 @@ become_root() {
 
 # Debian starts a service when its package is installed, unless this script answers 101, "forbidden by policy".
 hold_services() {
-    local policy=/usr/sbin/policy-rc.d
     [ ! -e "$policy" ] || return 0
     printf '#!/bin/sh\nexit 101\n' >"$policy"
     chmod 755 "$policy"
-    trap "rm -f $policy" EXIT
+    trap 'rm -f "$policy"' EXIT
 }
 
 # Postfix asks what kind of site this is: leave the system's instance without a configuration.
