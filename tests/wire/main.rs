@@ -12,6 +12,7 @@ mod imap;
 mod log;
 mod memory;
 mod pop3;
+mod proxy_protocol;
 mod relay;
 mod secrets;
 mod smtp;
