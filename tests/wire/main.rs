@@ -6,7 +6,6 @@
 #![allow(clippy::unwrap_used)]
 
 mod auth_http;
-#[allow(dead_code, reason = "used as the protocols get their tests")]
 mod harness;
 mod imap;
 mod log;

@@ -122,6 +122,17 @@ fn bad_greetings_are_an_internal_error() {
 }
 
 #[test]
+fn preauth_is_named_in_the_log() {
+    let wire = Wire::imap("");
+    let mut client = wire.client();
+    client.send("a LOGIN u p\r\n");
+    wire.backend.accept().send("* PREAUTH welcome\r\n").expect_close();
+    client.expect(INTERNAL).expect_close();
+    let reason = "it would take the session for somebody else's";
+    wire.await_log(differs(reason, "upstream sent invalid response: \"* PREAUTH", "upstream sent PREAUTH"));
+}
+
+#[test]
 fn bad_greeting_is_passed_on_where_configured() {
     greeting_fails("proxy_pass_error_message on;", "* BYE busy\r\n", "* BYE busy\r\n");
 }

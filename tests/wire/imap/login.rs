@@ -171,7 +171,9 @@ fn literal_length_beyond_all_bounds_is_refused() {
     }
     let wire = Wire::imap("");
     let mut client = wire.client();
-    client.ask("a LOGIN {184467440737095516160}\r\n", "a BAD invalid command\r\n");
+    for length in ["184467440737095516160", "18446744073709551616", "18446744073709551615"] {
+        client.ask(format!("a LOGIN {{{length}}}\r\n"), "a BAD invalid command\r\n");
+    }
     goes_on(&mut client);
     client.ask("b LOGIN {4}\r\n", "+ OK\r\n").send("user pass\r\n");
     assert_eq!(wire.auth.request().credentials(), ["plain", "user", "pass"]);
