@@ -7,6 +7,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex};
 
 use super::bytes::diff;
+use super::tls::Server;
 use super::{Conn, PATIENCE, QUIET};
 
 /// An HTTP server that every login asks. It ends with the test's process.
@@ -19,6 +20,7 @@ pub(crate) struct Auth {
 struct Replies {
     queue: VecDeque<Reply>,
     otherwise: Reply,
+    tls: Option<Server>,
 }
 
 /// What the auth server answers.
@@ -48,7 +50,8 @@ impl Auth {
     pub(crate) fn at(address: &str, backend: SocketAddr) -> Auth {
         let listener = TcpListener::bind(address).unwrap();
         let address = listener.local_addr().unwrap();
-        let replies = Arc::new(Mutex::new(Replies { queue: VecDeque::new(), otherwise: Reply::accept(backend) }));
+        let replies =
+            Arc::new(Mutex::new(Replies { queue: VecDeque::new(), otherwise: Reply::accept(backend), tls: None }));
         let (sender, requests) = channel();
         let script = Arc::clone(&replies);
         std::thread::spawn(move || serve(&listener, &script, &sender));
@@ -69,6 +72,12 @@ impl Auth {
     /// The reply to every request that none is queued for.
     pub(crate) fn always(&self, reply: Reply) -> &Auth {
         self.replies.lock().unwrap().otherwise = reply;
+        self
+    }
+
+    /// Does TLS on every connection from now on.
+    pub(crate) fn tls(&self, server: Server) -> &Auth {
+        self.replies.lock().unwrap().tls = Some(server);
         self
     }
 
@@ -155,6 +164,11 @@ impl Request {
 fn serve(listener: &TcpListener, replies: &Mutex<Replies>, requests: &Sender<Request>) {
     for stream in listener.incoming().flatten() {
         let mut conn = Conn::tcp(stream);
+        let tls = replies.lock().unwrap().tls.clone();
+        if let Some(tls) = tls {
+            let Ok(encrypted) = conn.try_accept_tls(&tls) else { continue };
+            conn = encrypted;
+        }
         let Some(raw) = conn.request_head() else { continue };
         let mut replies = replies.lock().unwrap();
         let reply = replies.queue.pop_front().unwrap_or_else(|| replies.otherwise.clone());

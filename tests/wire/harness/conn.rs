@@ -6,7 +6,10 @@ use std::os::unix::net::UnixStream;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use openssl::ssl::{HandshakeError, ShutdownState, Ssl, SslRef, SslStream};
+
 use super::bytes::{diff, show};
+use super::tls::{Client, Server};
 use super::{PATIENCE, QUIET};
 
 /// One end of a connection. Every method panics, with what was expected and what came, when the script is not kept.
@@ -20,7 +23,10 @@ pub(crate) struct Conn {
 enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
+    Tls(SslStream<TcpStream>),
 }
+
+type Handshake = fn(Ssl, TcpStream) -> Result<SslStream<TcpStream>, HandshakeError<TcpStream>>;
 
 impl Conn {
     /// Connects over TCP.
@@ -53,8 +59,54 @@ impl Conn {
         match &conn.stream {
             Stream::Tcp(s) => s.set_write_timeout(Some(PATIENCE)).unwrap(),
             Stream::Unix(s) => s.set_write_timeout(Some(PATIENCE)).unwrap(),
+            Stream::Tls(s) => s.get_ref().set_write_timeout(Some(PATIENCE)).unwrap(),
         }
         conn
+    }
+
+    /// Does TLS from here on, as the client.
+    #[track_caller]
+    pub(crate) fn tls(self, client: Client) -> Conn {
+        self.try_tls(client).unwrap_or_else(|e| panic!("the TLS handshake failed: {e}"))
+    }
+
+    /// The same; what OpenSSL says if the handshake fails.
+    #[track_caller]
+    pub(crate) fn try_tls(self, client: Client) -> Result<Conn, String> {
+        self.handshake(client.ssl(), Ssl::connect)
+    }
+
+    /// Does TLS from here on, as the server.
+    #[track_caller]
+    pub(crate) fn accept_tls(self, server: &Server) -> Conn {
+        self.try_accept_tls(server).unwrap_or_else(|e| panic!("the TLS handshake failed: {e}"))
+    }
+
+    /// The same; what OpenSSL says if the handshake fails.
+    #[track_caller]
+    pub(crate) fn try_accept_tls(self, server: &Server) -> Result<Conn, String> {
+        self.handshake(server.ssl(), Ssl::accept)
+    }
+
+    #[track_caller]
+    fn handshake(self, ssl: Ssl, run: Handshake) -> Result<Conn, String> {
+        assert!(self.pending.is_empty(), "more came before the TLS handshake:\n{}", show(&self.pending));
+        let Stream::Tcp(stream) = self.stream else { panic!("TLS is over TCP only") };
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        match run(ssl, stream) {
+            Ok(stream) => Ok(Conn::new(Stream::Tls(stream))),
+            Err(HandshakeError::Failure(failed)) => Err(failed.error().to_string()),
+            Err(e) => panic!("the TLS handshake did not end: {e}"),
+        }
+    }
+
+    /// What was agreed upon in the handshake.
+    #[track_caller]
+    pub(crate) fn ssl(&self) -> &SslRef {
+        match &self.stream {
+            Stream::Tls(s) => s.ssl(),
+            _ => panic!("this connection is not encrypted"),
+        }
     }
 
     /// This end's own address.
@@ -62,6 +114,7 @@ impl Conn {
         match &self.stream {
             Stream::Tcp(s) => s.local_addr().unwrap(),
             Stream::Unix(_) => panic!("a unix socket has no port"),
+            Stream::Tls(s) => s.get_ref().local_addr().unwrap(),
         }
     }
 
@@ -174,6 +227,13 @@ impl Conn {
         }
     }
 
+    /// The other side says that it ends TLS, and nothing before.
+    #[track_caller]
+    pub(crate) fn expect_close_notify(&mut self) {
+        self.expect_close();
+        assert!(self.was_told_goodbye(), "the connection was closed without close_notify");
+    }
+
     /// Nothing comes for a while, and the connection stays open.
     #[track_caller]
     pub(crate) fn expect_silence(&mut self) -> &mut Conn {
@@ -189,6 +249,7 @@ impl Conn {
         match &self.stream {
             Stream::Tcp(s) => s.shutdown(Shutdown::Write),
             Stream::Unix(s) => s.shutdown(Shutdown::Write),
+            Stream::Tls(s) => s.get_ref().shutdown(Shutdown::Write),
         }
         .unwrap();
         self
@@ -199,6 +260,7 @@ impl Conn {
         match &self.stream {
             Stream::Tcp(s) => Conn::tcp(s.try_clone().unwrap()),
             Stream::Unix(s) => Conn::unix(s.try_clone().unwrap()),
+            Stream::Tls(_) => panic!("a TLS connection has one handle"),
         }
     }
 
@@ -228,6 +290,7 @@ impl Conn {
         match &mut self.stream {
             Stream::Tcp(s) => s.write_all(bytes),
             Stream::Unix(s) => s.write_all(bytes),
+            Stream::Tls(s) => s.write_all(bytes),
         }
     }
 
@@ -238,6 +301,7 @@ impl Conn {
         let read = match &mut self.stream {
             Stream::Tcp(s) => s.set_read_timeout(Some(left)).and_then(|()| s.read(&mut chunk)),
             Stream::Unix(s) => s.set_read_timeout(Some(left)).and_then(|()| s.read(&mut chunk)),
+            Stream::Tls(s) => s.get_ref().set_read_timeout(Some(left)).and_then(|()| s.read(&mut chunk)),
         };
         match read {
             Ok(0) => self.ended = true,
@@ -247,6 +311,24 @@ impl Conn {
             Err(_) => self.ended = true,
         }
         !self.ended
+    }
+
+    /// Whether the other side has said that it ends TLS.
+    pub(crate) fn was_told_goodbye(&mut self) -> bool {
+        match &mut self.stream {
+            Stream::Tls(s) => s.get_shutdown().contains(ShutdownState::RECEIVED),
+            _ => panic!("this connection is not encrypted"),
+        }
+    }
+
+    /// Ends TLS in this direction; what the other side still sends can be read.
+    #[track_caller]
+    pub(crate) fn close_notify(&mut self) -> &mut Conn {
+        match &mut self.stream {
+            Stream::Tls(s) => s.shutdown().unwrap(),
+            _ => panic!("this connection is not encrypted"),
+        };
+        self
     }
 
     fn how_it_ended(&self) -> &'static str {

@@ -7,14 +7,17 @@ mod auth;
 mod bytes;
 mod conn;
 mod listener;
+mod pki;
 mod proxy;
 mod subject;
+pub(crate) mod tls;
 mod wire;
 
 pub(crate) use auth::{Auth, Reply, Request};
 pub(crate) use bytes::{b64, unb64};
 pub(crate) use conn::Conn;
 pub(crate) use listener::Backend;
+pub(crate) use pki::{File, Identity, Wanted};
 pub(crate) use proxy::Proxy;
 pub(crate) use subject::{Subject, differs, since};
 pub(crate) use wire::Wire;

@@ -1,7 +1,7 @@
 //! The subject's process: its configuration, start, end and log.
 
 use std::collections::HashMap;
-use std::fs::{self, File};
+use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use super::{PATIENCE, QUIET, Subject};
+use super::{File, PATIENCE, QUIET, Subject};
 
 /// A running subject. Dropping it stops the process; its log is shown when the test has failed.
 pub(crate) struct Proxy {
@@ -27,7 +27,16 @@ impl Proxy {
     /// `@name.port@` is its port alone. `@prefix@` becomes the directory it runs in.
     #[track_caller]
     pub(crate) fn start(conf: &str, known: &[(&str, SocketAddr)]) -> Proxy {
+        Proxy::start_with(&[], conf, known)
+    }
+
+    /// The same, and these files beside the configuration.
+    #[track_caller]
+    pub(crate) fn start_with(files: &[File], conf: &str, known: &[(&str, SocketAddr)]) -> Proxy {
         let prefix = TempDir::new().unwrap();
+        for (name, content) in files {
+            fs::write(prefix.path().join(name), content).unwrap();
+        }
         let mut places = Places::new(known);
         let conf = places.fill(&conf.replace("@prefix@", prefix.path().to_str().unwrap()));
         fs::write(prefix.path().join("nginx.conf"), format!("{}{conf}", Subject::current().preamble())).unwrap();
@@ -181,7 +190,7 @@ fn spawn(prefix: &TempDir) -> Child {
         .env_remove("NGINX")
         .stdin(Stdio::null())
         .stdout(Stdio::null())
-        .stderr(File::create(dir.join("stderr")).unwrap())
+        .stderr(fs::File::create(dir.join("stderr")).unwrap())
         .spawn()
         .unwrap_or_else(|e| panic!("{}: {e}", subject.display()))
 }

@@ -2,7 +2,7 @@
 
 use std::ops::Deref;
 
-use super::{Auth, Backend, Conn, Proxy};
+use super::{Auth, Backend, Conn, File, Proxy};
 
 /// A running subject between a client, an auth server that accepts, and a backend.
 pub(crate) struct Wire {
@@ -46,10 +46,16 @@ impl Wire {
     /// A configuration with that content after the log, the pid file and `events`.
     #[track_caller]
     pub(crate) fn conf(content: &str) -> Wire {
+        Wire::with(&[], content)
+    }
+
+    /// The same, and these files beside the configuration.
+    #[track_caller]
+    pub(crate) fn with(files: &[File], content: &str) -> Wire {
         let backend = Backend::new();
         let auth = Auth::start(backend.address());
         let conf = format!("error_log error.log info;\npid pid;\nevents {{ worker_connections 64; }}\n{content}\n");
-        let proxy = Proxy::start(&conf, &[("auth", auth.address()), ("backend", backend.address())]);
+        let proxy = Proxy::start_with(files, &conf, &[("auth", auth.address()), ("backend", backend.address())]);
         Wire { proxy, auth, backend }
     }
 

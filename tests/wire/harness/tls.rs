@@ -1,0 +1,133 @@
+//! Both ends of TLS: what a client asks for, and what a mail server or an authentication server shows.
+
+use openssl::ssl::{Ssl, SslContext, SslContextBuilder, SslMethod, SslOptions, SslSession, SslVerifyMode, SslVersion};
+use openssl::x509::store::X509StoreBuilder;
+
+use super::Identity;
+
+/// How a client does TLS: as it is made, it takes any version, any cipher and any certificate, and tells no name.
+pub(crate) struct Client {
+    context: SslContextBuilder,
+    name: Option<String>,
+    session: Option<SslSession>,
+}
+
+impl Client {
+    pub(crate) fn new() -> Client {
+        let mut context = SslContext::builder(SslMethod::tls_client()).unwrap();
+        context.set_security_level(0);
+        context.set_cipher_list("ALL:eNULL:@SECLEVEL=0").unwrap();
+        context.set_min_proto_version(Some(SslVersion::TLS1)).unwrap();
+        context.set_verify(SslVerifyMode::NONE);
+        Client { context, name: None, session: None }
+    }
+
+    /// This version and no other.
+    pub(crate) fn version(mut self, version: SslVersion) -> Client {
+        self.context.set_min_proto_version(Some(version)).unwrap();
+        self.context.set_max_proto_version(Some(version)).unwrap();
+        self
+    }
+
+    /// TLS 1.2 with these ciphers.
+    pub(crate) fn ciphers(mut self, ciphers: &str) -> Client {
+        self.context.set_cipher_list(&format!("{ciphers}:@SECLEVEL=0")).unwrap();
+        self.version(SslVersion::TLS1_2)
+    }
+
+    /// These groups, in this order.
+    pub(crate) fn groups(mut self, groups: &str) -> Client {
+        self.context.set_groups_list(groups).unwrap();
+        self
+    }
+
+    /// These signature algorithms: they decide which certificate a server shows.
+    pub(crate) fn signatures(mut self, algorithms: &str) -> Client {
+        self.context.set_sigalgs_list(algorithms).unwrap();
+        self
+    }
+
+    /// These protocols by ALPN.
+    pub(crate) fn alpn(mut self, protocols: &[&str]) -> Client {
+        let list: Vec<u8> = protocols.iter().flat_map(|p| [&[p.len() as u8], p.as_bytes()].concat()).collect();
+        self.context.set_alpn_protos(&list).unwrap();
+        self
+    }
+
+    /// Asks for that server by SNI.
+    pub(crate) fn name(self, name: &str) -> Client {
+        Client { name: Some(name.to_owned()), ..self }
+    }
+
+    /// Shows that certificate where it is asked for one.
+    pub(crate) fn certificate(mut self, identity: &Identity) -> Client {
+        self.context.set_certificate(&identity.certificate).unwrap();
+        self.context.set_private_key(&identity.key).unwrap();
+        self
+    }
+
+    /// Sends that certificate behind its own.
+    pub(crate) fn chain(mut self, identity: &Identity) -> Client {
+        self.context.add_extra_chain_cert(identity.certificate.clone()).unwrap();
+        self
+    }
+
+    /// Gives up unless the server's certificate was issued by that authority.
+    pub(crate) fn trusting(mut self, authority: &Identity) -> Client {
+        let mut store = X509StoreBuilder::new().unwrap();
+        store.add_cert(authority.certificate.clone()).unwrap();
+        self.context.set_cert_store(store.build());
+        self.context.set_verify(SslVerifyMode::PEER);
+        self
+    }
+
+    /// Does not take session tickets: TLS 1.2 then resumes by session ID.
+    pub(crate) fn without_tickets(mut self) -> Client {
+        self.context.set_options(SslOptions::NO_TICKET);
+        self
+    }
+
+    /// Asks to go on with that session.
+    pub(crate) fn resuming(self, session: &SslSession) -> Client {
+        Client { session: Some(session.to_owned()), ..self }
+    }
+
+    pub(super) fn ssl(self) -> Ssl {
+        let mut ssl = Ssl::new(&self.context.build()).unwrap();
+        if let Some(name) = self.name {
+            ssl.set_hostname(&name).unwrap();
+        }
+        if let Some(session) = self.session {
+            // SAFETY: the session came from a context with the same method, and lives.
+            unsafe { ssl.set_session(&session) }.unwrap();
+        }
+        ssl
+    }
+}
+
+/// How a mail server or an authentication server does TLS. Its clones resume each other's sessions.
+#[derive(Clone)]
+pub(crate) struct Server {
+    context: SslContext,
+}
+
+impl Server {
+    /// Shows that certificate.
+    pub(crate) fn new(identity: &Identity) -> Server {
+        Server::with(identity, |_| {})
+    }
+
+    /// The same, set up further.
+    pub(crate) fn with(identity: &Identity, set: impl FnOnce(&mut SslContextBuilder)) -> Server {
+        let mut context = SslContext::builder(SslMethod::tls_server()).unwrap();
+        context.set_certificate(&identity.certificate).unwrap();
+        context.set_private_key(&identity.key).unwrap();
+        context.set_session_id_context(b"wire").unwrap();
+        set(&mut context);
+        Server { context: context.build() }
+    }
+
+    pub(super) fn ssl(&self) -> Ssl {
+        Ssl::new(&self.context).unwrap()
+    }
+}
