@@ -7,7 +7,6 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
-use std::sync::{Mutex, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -17,49 +16,50 @@ pub(crate) const SOON: Duration = Duration::from_secs(30);
 const CLIENT: Duration = Duration::from_secs(120);
 const POLL: Duration = Duration::from_millis(10);
 
-/// A server in the foreground; dropping it ends it, TERM first.
+/// Runs a server until it ends, or until standard input is closed: TERM then, and KILL if that has no effect. So a test
+/// that is killed leaves no server behind. The server leads a session, as Postfix expects.
+const SUPERVISOR: &str = r#"
+exec 3<&0
+setsid "$@" </dev/null 3<&- &
+server=$!
+{
+    read -r _
+    kill -TERM $server
+    timeout 30 tail -f --pid=$server /dev/null || kill -KILL -- -$server
+} <&3 &
+watcher=$!
+exec 3<&-
+wait $server
+status=$?
+kill $watcher
+exit $status
+"#;
+
+/// A server in the foreground; dropping it ends it.
 #[derive(Debug)]
 pub(crate) struct Server {
     name: String,
     output: PathBuf,
-    pid: u32,
-    exited: Mutex<mpsc::Receiver<ExitStatus>>,
-    keeper: Option<JoinHandle<()>>,
+    supervisor: Child,
 }
 
 impl Server {
     /// Starts `command` with its output in the file `output`.
-    ///
-    /// The server gets TERM when the thread that started it dies, so that a killed test leaves nothing behind; hence a
-    /// thread of its own, which lives as long as the server.
     pub(crate) fn start(name: &str, command: &[&str], output: PathBuf) -> Server {
         let file = File::create(&output).unwrap();
-        let mut process = Command::new("setpriv");
-        process.args(["--pdeathsig", "TERM", "--"]).args(command);
-        process.stdin(Stdio::null()).stdout(file.try_clone().unwrap()).stderr(file);
+        let mut supervisor = Command::new("sh");
+        supervisor.args(["-c", SUPERVISOR, name]).args(command);
+        supervisor.stdin(Stdio::piped()).stdout(file.try_clone().unwrap()).stderr(file);
         // To nginx it means inherited sockets; to these tests, where nginx is.
-        process.env_remove("NGINX").process_group(0);
-        let (started, pid) = mpsc::channel();
-        let (ended, exited) = mpsc::channel();
-        let keeper = thread::spawn(move || {
-            let mut child = process.spawn().expect("setpriv runs");
-            let _ = started.send(child.id());
-            let _ = ended.send(child.wait().expect("the child is ours"));
-        });
-        Server {
-            name: name.to_string(),
-            output,
-            pid: pid.recv().unwrap(),
-            exited: Mutex::new(exited),
-            keeper: Some(keeper),
-        }
+        supervisor.env_remove("NGINX").process_group(0);
+        Server { name: name.to_string(), output, supervisor: supervisor.spawn().unwrap() }
     }
 
     /// Waits until every one of `addresses` accepts connections. If it ends instead, `log` may tell why.
-    pub(crate) fn wait_until_up(&self, addresses: &[SocketAddr], log: &Path) {
+    pub(crate) fn wait_until_up(&mut self, addresses: &[SocketAddr], log: &Path) {
         for address in addresses {
             wait_for(&format!("{} on {address}", self.name), || {
-                if let Ok(status) = self.exited.lock().unwrap().try_recv() {
+                if let Some(status) = self.supervisor.try_wait().unwrap() {
                     panic!("{} ended, {status}:\n{}{}", self.name, read_lossy(&self.output), read_lossy(log));
                 }
                 TcpStream::connect(address).ok()
@@ -67,21 +67,10 @@ impl Server {
         }
     }
 
-    /// Ends the server by TERM, and by KILL if that has no effect; says how it ended.
-    pub(crate) fn stop(&mut self) -> Option<ExitStatus> {
-        let keeper = self.keeper.take()?;
-        self.signal("-TERM");
-        let exited = self.exited.get_mut().unwrap_or_else(|poisoned| poisoned.into_inner());
-        let status = exited.recv_timeout(SOON).ok();
-        if status.is_none() {
-            self.signal("-KILL");
-        }
-        let _ = keeper.join();
-        status
-    }
-
-    fn signal(&self, signal: &str) {
-        let _ = Command::new("kill").args([signal, &self.pid.to_string()]).stderr(Stdio::null()).status();
+    /// Ends the server, and says how it ended.
+    pub(crate) fn stop(&mut self) -> ExitStatus {
+        drop(self.supervisor.stdin.take());
+        self.supervisor.wait().unwrap()
     }
 }
 

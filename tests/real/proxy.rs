@@ -153,7 +153,7 @@ impl Drop for Proxy {
             eprintln!("the proxy's log:\n{log}");
             return;
         }
-        assert!(status.is_some_and(|status| status.success()), "TERM ended the proxy with {status:?}:\n{log}");
+        assert!(status.success(), "TERM ended the proxy with {status}:\n{log}");
         for grave in ["[emerg]", "[alert]", "[crit]", "panicked"] {
             assert!(!log.contains(grave), "{grave} in the proxy's log:\n{log}");
         }
@@ -169,7 +169,7 @@ fn start_subject(directory: &Path, configuration: &Path, fronts: &Fronts) -> Ser
     let prefix = format!("{}/", directory.display());
     let (configuration, errors) = (configuration.to_str().unwrap(), log.to_str().unwrap());
     let command = [&*binary, "-p", &prefix, "-c", configuration, "-e", errors, "-g", "daemon off;"];
-    let server = Server::start("the proxy", &command, directory.join("output.log"));
+    let mut server = Server::start("the proxy", &command, directory.join("output.log"));
     server.wait_until_up(&fronts.all(), &log);
     server
 }

@@ -120,8 +120,8 @@ impl Site {
         let directory = public_directory();
         let [imap, imap_proxied, pop3, pop3_proxied, submission, lmtp, smtp, smtp_proxied] = free_addresses();
         let ports = Ports { imap, imap_proxied, pop3, pop3_proxied, submission, lmtp, smtp, smtp_proxied };
-        let dovecot = dovecot::start(directory.path(), &ports);
-        let postfix = postfix::start(directory.path(), &ports);
+        let mut dovecot = dovecot::start(directory.path(), &ports);
+        let mut postfix = postfix::start(directory.path(), &ports);
         dovecot.wait_until_up(&[imap, imap_proxied, pop3, pop3_proxied, submission, lmtp], &log(&directory, "dovecot"));
         postfix.wait_until_up(&[smtp, smtp_proxied], &log(&directory, "postfix"));
         Site { ports, _dovecot: dovecot, _postfix: postfix, directory }
