@@ -13,6 +13,7 @@ mod memory;
 mod pop3;
 mod proxy_protocol;
 mod relay;
+mod resolver;
 mod secrets;
 mod smtp;
 mod time;

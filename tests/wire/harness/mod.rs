@@ -6,6 +6,7 @@
 mod auth;
 mod bytes;
 mod conn;
+mod dns;
 mod listener;
 mod pki;
 mod proxy;
@@ -16,6 +17,7 @@ mod wire;
 pub(crate) use auth::{Auth, Reply, Request};
 pub(crate) use bytes::{b64, unb64};
 pub(crate) use conn::Conn;
+pub(crate) use dns::Dns;
 pub(crate) use listener::Backend;
 pub(crate) use pki::{File, Identity, Wanted};
 pub(crate) use proxy::Proxy;
