@@ -60,6 +60,21 @@ fn tests_that_show_differences_exist() {
     assert!(count > 20, "the tables are not understood: {count} tests found");
 }
 
+#[test]
+fn differences_that_tests_show_are_told() {
+    let mut sources = Vec::new();
+    collect_sources(&root().join("tests/wire"), &mut sources);
+    let differences = read("docs/differences.md");
+    for (path, text) in sources {
+        for test in text.split("#[test]\n").skip(1) {
+            let body = test.split("\n}\n").next().unwrap();
+            let name = between(body, "fn ", "(").next().unwrap();
+            let told = !body.contains("differs(") || differences.contains(&format!("`{name}`"));
+            assert!(told, "docs/differences.md does not tell what {name} in {} shows", path.display());
+        }
+    }
+}
+
 fn collect_sources(directory: &Path, sources: &mut Vec<(PathBuf, String)>) {
     for entry in fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
