@@ -3,12 +3,14 @@
 //! A name that has different meanings in different blocks has several rows.
 
 use gatepost_conf::table::{Arity, Contexts, Entry};
+use gatepost_conf::value;
 
 use crate::config::ProxyProtocol;
 use crate::config::call::{Call, Outcome};
 use crate::config::setters::{self, APOP, CRAM_MD5, EXTERNAL, LOGIN, NONE, PLAIN};
 use crate::config::settings::{MailSettings, MainSettings};
 use crate::config::{error_log, ignored, listen, tls};
+use crate::tls::options::VerifyClient;
 
 /// Outside every block, and in `-g`.
 pub const MAIN: Contexts = Contexts(1);
@@ -53,10 +55,6 @@ const fn row(name: &'static str, contexts: Contexts, arity: Arity, action: Actio
 
 const fn block(name: &'static str, contexts: Contexts, action: Action) -> Entry<Action> {
     Entry { name, contexts, arity: Arity::NONE, block: true, action }
-}
-
-const fn ssl(name: &'static str, arity: Arity) -> Entry<Action> {
-    row(name, BOTH, arity, Block(|_, c| tls::refuse(c)))
 }
 
 /// The table.
@@ -104,13 +102,13 @@ pub const DIRECTIVES: &[Entry<Action>] = &[
     row("protocol", SERVER, ONE, Block(setters::protocol)),
     row("resolver", BOTH, Arity::ANY, Block(setters::resolver)),
     row("resolver_timeout", BOTH, ONE, Block(|s, c| c.milliseconds(&mut s.resolver_timeout))),
-    row("server_name", BOTH, ONE, Block(|s, c| c.text(&mut s.server_name))),
+    row("server_name", BOTH, Arity::ANY, Block(setters::server_name)),
     row("set_real_ip_from", BOTH, ONE, Block(setters::real_ip_from)),
     row("timeout", BOTH, ONE, Block(|s, c| c.milliseconds(&mut s.timeout))),
     // Who may log in.
     row("auth_http", BOTH, ONE, Block(setters::auth_http)),
     row("auth_http_header", BOTH, TWO, Block(setters::auth_http_header)),
-    row("auth_http_pass_client_cert", BOTH, ONE, Block(tls::pass_client_cert)),
+    row("auth_http_pass_client_cert", BOTH, ONE, Block(|s, c| c.flag(&mut s.auth_http_pass_client_cert))),
     row("auth_http_timeout", BOTH, ONE, Block(|s, c| c.milliseconds(&mut s.auth_http_timeout))),
     row("auth_users_file", BOTH, ONE, Block(setters::auth_users_file)),
     // The protocols.
@@ -133,27 +131,27 @@ pub const DIRECTIVES: &[Entry<Action>] = &[
     row("proxy_timeout", BOTH, ONE, Block(|s, c| c.milliseconds(&mut s.proxy_timeout))),
     row("xclient", BOTH, ONE, Block(|s, c| c.flag(&mut s.xclient))),
     // TLS.
-    row("ssl", BOTH, ONE, Block(tls::ssl)),
-    row("starttls", BOTH, ONE, Block(tls::starttls)),
-    ssl("ssl_certificate", ONE),
-    ssl("ssl_certificate_compression", ONE),
-    ssl("ssl_certificate_key", ONE),
-    ssl("ssl_ciphers", ONE),
-    ssl("ssl_client_certificate", ONE),
-    ssl("ssl_conf_command", TWO),
-    ssl("ssl_crl", ONE),
-    ssl("ssl_dhparam", ONE),
-    ssl("ssl_ecdh_curve", ONE),
-    ssl("ssl_password_file", ONE),
-    ssl("ssl_prefer_server_ciphers", ONE),
-    ssl("ssl_protocols", Arity::ANY),
-    ssl("ssl_session_cache", Arity::between(1, 2)),
-    ssl("ssl_session_ticket_key", ONE),
-    ssl("ssl_session_tickets", ONE),
-    ssl("ssl_session_timeout", ONE),
-    ssl("ssl_trusted_certificate", ONE),
-    ssl("ssl_verify_client", ONE),
-    ssl("ssl_verify_depth", ONE),
+    row("ssl", BOTH, ONE, Block(tls::server::ssl)),
+    row("starttls", BOTH, ONE, Block(tls::server::starttls)),
+    row("ssl_certificate", BOTH, ONE, Block(|s, c| tls::repeated(&mut s.tls.certificates, c))),
+    row("ssl_certificate_compression", BOTH, ONE, Block(|s, c| c.flag(&mut s.tls.certificate_compression))),
+    row("ssl_certificate_key", BOTH, ONE, Block(|s, c| tls::repeated(&mut s.tls.certificate_keys, c))),
+    row("ssl_ciphers", BOTH, ONE, Block(|s, c| c.text(&mut s.tls.ciphers))),
+    row("ssl_client_certificate", BOTH, ONE, Block(|s, c| c.text(&mut s.tls.client_certificate))),
+    row("ssl_conf_command", BOTH, TWO, Block(|s, c| tls::conf_command(&mut s.tls.conf_commands, c))),
+    row("ssl_crl", BOTH, ONE, Block(|s, c| c.text(&mut s.tls.crl))),
+    row("ssl_dhparam", BOTH, ONE, Block(|s, c| c.text(&mut s.tls.dhparam))),
+    row("ssl_ecdh_curve", BOTH, ONE, Block(|s, c| c.text(&mut s.tls.ecdh_curve))),
+    row("ssl_password_file", BOTH, ONE, Block(|s, c| tls::password_file(&mut s.tls.passwords, c))),
+    row("ssl_prefer_server_ciphers", BOTH, ONE, Block(|s, c| c.flag(&mut s.tls.prefer_server_ciphers))),
+    row("ssl_protocols", BOTH, Arity::ANY, Block(|s, c| tls::protocols(&mut s.tls.protocols, c))),
+    row("ssl_session_cache", BOTH, Arity::between(1, 2), Block(tls::server::session_cache)),
+    row("ssl_session_ticket_key", BOTH, ONE, Block(|s, c| tls::repeated(&mut s.tls.session_ticket_keys, c))),
+    row("ssl_session_tickets", BOTH, ONE, Block(|s, c| c.flag(&mut s.tls.session_tickets))),
+    row("ssl_session_timeout", BOTH, ONE, Block(|s, c| c.parsed(&mut s.tls.session_timeout, value::seconds))),
+    row("ssl_trusted_certificate", BOTH, ONE, Block(|s, c| c.text(&mut s.tls.trusted_certificate))),
+    row("ssl_verify_client", BOTH, ONE, Block(|s, c| c.choice(&mut s.tls.verify_client, VERIFY_CLIENT))),
+    row("ssl_verify_depth", BOTH, ONE, Block(|s, c| c.number(&mut s.tls.verify_depth))),
 ];
 
 const IMAP_MECHANISMS: &[setters::Mechanism] = &[PLAIN, LOGIN, CRAM_MD5, EXTERNAL];
@@ -162,6 +160,13 @@ const SMTP_MECHANISMS: &[setters::Mechanism] = &[PLAIN, LOGIN, CRAM_MD5, EXTERNA
 
 const PROXY_PROTOCOLS: &[(&str, ProxyProtocol)] =
     &[("off", ProxyProtocol::Off), ("on", ProxyProtocol::V1), ("v2", ProxyProtocol::V2)];
+
+const VERIFY_CLIENT: &[(&str, VerifyClient)] = &[
+    ("off", VerifyClient::Off),
+    ("on", VerifyClient::On),
+    ("optional", VerifyClient::Optional),
+    ("optional_no_ca", VerifyClient::OptionalNoCa),
+];
 
 #[cfg(test)]
 mod tests {

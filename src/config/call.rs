@@ -12,6 +12,7 @@ use super::paths::Paths;
 use super::system::System;
 use crate::addr::Address;
 use crate::log::Level;
+use crate::tls::options::SharedCache;
 
 /// What a setter gives: nothing, or what is wrong, in nginx's words and without the place.
 pub type Outcome<T = ()> = Result<T, String>;
@@ -28,8 +29,8 @@ pub struct Call<'a> {
     pub system: &'a dyn System,
     /// What relative names are relative to.
     pub paths: &'a Paths,
-    /// The addresses that earlier `listen`s name.
-    pub listening: &'a mut Vec<Address>,
+    /// The caches that earlier `ssl_session_cache`s name.
+    pub caches: &'a mut Vec<SharedCache>,
     /// Where warnings go.
     pub diagnostics: &'a mut Diagnostics,
 }

@@ -8,6 +8,7 @@ use gatepost_conf::{address, value};
 use gatepost_proto::Protocol;
 
 use super::call::{Call, Found, Outcome};
+use super::diagnostic::Place;
 use super::settings::{Given, MailSettings};
 use super::{Endpoint, Keepalive, Server, Socket, SocketOptions, tls};
 use crate::addr::Address;
@@ -23,6 +24,10 @@ pub struct Listen {
     pub options: SocketOptions,
     /// `proxy_protocol`
     pub proxy_protocol: bool,
+    /// `ssl`
+    pub ssl: bool,
+    /// Where the directive stands.
+    pub place: Place,
 }
 
 /// The `listen` directive.
@@ -47,15 +52,22 @@ pub fn directive(server: &mut MailSettings, call: &mut Call<'_>) -> Outcome {
     {
         server.protocol = Given::Good(protocol);
     }
-    let parameters = parameters(&call.args[1..])?;
+    let parameters = parameters(&call.args[1..], &call.place)?;
+    if parameters.ssl {
+        tls::server::listen(server, call);
+    }
     for address in addresses(&found, ports) {
-        if call.listening.contains(&address) {
-            return Err(format!("duplicate \"{address}\" address and port pair"));
+        if server.listens.iter().any(|earlier| earlier.address == address) {
+            return Err(duplicate(&address));
         }
-        call.listening.push(address.clone());
         server.listens.push(Listen { address, ..parameters.clone() });
     }
     Ok(())
+}
+
+/// What is wrong with a second `listen` on an address.
+pub fn duplicate(address: &Address) -> String {
+    format!("duplicate \"{address}\" address and port pair")
 }
 
 fn protocol_of_port(port: u16) -> Option<Protocol> {
@@ -79,7 +91,7 @@ fn addresses(found: &Found, ports: std::ops::RangeInclusive<u16>) -> Vec<Address
 }
 
 /// Reads the parameters; the address in what it gives is none yet.
-fn parameters(args: &[String]) -> Outcome<Listen> {
+fn parameters(args: &[String], place: &Place) -> Outcome<Listen> {
     let mut listen = Listen {
         address: Address::Unix("".into()),
         bind: false,
@@ -92,11 +104,13 @@ fn parameters(args: &[String]) -> Outcome<Listen> {
             keepalive: None,
         },
         proxy_protocol: false,
+        ssl: false,
+        place: place.clone(),
     };
     for text in args {
         match text.as_str() {
             "proxy_protocol" => listen.proxy_protocol = true,
-            "ssl" => tls::listen()?,
+            "ssl" => listen.ssl = true,
             _ => {
                 socket_parameter(&mut listen.options, text)?;
                 listen.bind = true;
@@ -165,20 +179,56 @@ fn keepalive_time(text: &str) -> Option<Option<Duration>> {
     }
 }
 
+/// A server and its `listen`s.
+pub struct Listening {
+    /// Its `listen`s.
+    pub listens: Vec<Listen>,
+    /// `ssl on`: they all have TLS.
+    pub ssl: bool,
+    /// The server.
+    pub server: Arc<Server>,
+}
+
 /// The sockets for all `listen`s, grouped by port: where one of them is on the wildcard address, it alone is bound, and
 /// takes the connections of the others on that port as well, except for those that ask for a socket of their own.
-pub fn sockets(servers: &[(Vec<Listen>, Arc<Server>)]) -> Vec<Socket> {
+pub fn sockets(servers: &[Listening]) -> Vec<Socket> {
     let mut ports: Vec<Port<'_>> = Vec::new();
-    for (listens, server) in servers {
-        for listen in listens {
-            let key = PortKey::of(&listen.address);
-            match ports.iter_mut().find(|port| port.key == key) {
-                Some(port) => port.listens.push((listen, server)),
-                None => ports.push(Port { key, listens: vec![(listen, server)] }),
-            }
+    for arrival in arrivals(servers) {
+        let key = PortKey::of(&arrival.listen.address);
+        match ports.iter_mut().find(|port| port.key == key) {
+            Some(port) => port.arrivals.push(arrival),
+            None => ports.push(Port { key, arrivals: vec![arrival] }),
         }
     }
     ports.into_iter().flat_map(Port::sockets).collect()
+}
+
+/// A `listen`, with the servers that share its address.
+struct Arrival<'a> {
+    listen: &'a Listen,
+    ssl: bool,
+    server: &'a Arc<Server>,
+    others: Vec<Arc<Server>>,
+}
+
+/// One for each address, in the order of the first `listen`s there. The parameters are those of the `listen` that has
+/// some.
+fn arrivals(servers: &[Listening]) -> Vec<Arrival<'_>> {
+    let mut arrivals: Vec<Arrival<'_>> = Vec::new();
+    for Listening { listens, ssl, server } in servers {
+        for listen in listens {
+            match arrivals.iter_mut().find(|arrival| arrival.listen.address == listen.address) {
+                Some(arrival) => {
+                    arrival.others.push(Arc::clone(server));
+                    if listen.bind {
+                        arrival.listen = listen;
+                    }
+                }
+                None => arrivals.push(Arrival { listen, ssl: *ssl || listen.ssl, server, others: Vec::new() }),
+            }
+        }
+    }
+    arrivals
 }
 
 /// What the `listen`s of one port have in common.
@@ -201,30 +251,34 @@ impl PortKey {
 
 struct Port<'a> {
     key: PortKey,
-    listens: Vec<(&'a Listen, &'a Arc<Server>)>,
+    arrivals: Vec<Arrival<'a>>,
 }
 
 impl Port<'_> {
     fn sockets(self) -> Vec<Socket> {
-        let is_wildcard = |listen: &Listen| listen.address.ip().is_some_and(|ip| ip.is_unspecified());
-        let (wildcard, others): (Vec<_>, Vec<_>) = self.listens.into_iter().partition(|(l, _)| is_wildcard(l));
-        let (own, shared): (Vec<_>, Vec<_>) = others.into_iter().partition(|(l, _)| l.bind || wildcard.is_empty());
-        let mut sockets: Vec<Socket> = own.into_iter().map(|one| socket(one.0, &[one])).collect();
-        if let Some(last) = wildcard.first() {
-            let endpoints: Vec<_> = shared.into_iter().chain([*last]).collect();
-            sockets.push(socket(last.0, &endpoints));
+        let is_wildcard = |one: &Arrival<'_>| one.listen.address.ip().is_some_and(|ip| ip.is_unspecified());
+        let (mut wildcard, others): (Vec<_>, Vec<_>) = self.arrivals.into_iter().partition(is_wildcard);
+        let (own, shared): (Vec<_>, Vec<_>) =
+            others.into_iter().partition(|one| one.listen.bind || wildcard.is_empty());
+        let mut sockets: Vec<Socket> = own.into_iter().map(|one| socket(one.listen, &[one])).collect();
+        if let Some(last) = wildcard.pop() {
+            let bound = last.listen;
+            let arrivals: Vec<_> = shared.into_iter().chain([last]).collect();
+            sockets.push(socket(bound, &arrivals));
         }
         sockets
     }
 }
 
-fn socket(bound: &Listen, arrivals: &[(&Listen, &Arc<Server>)]) -> Socket {
-    let endpoint = |(listen, server): &(&Listen, &Arc<Server>)| {
+fn socket(bound: &Listen, arrivals: &[Arrival<'_>]) -> Socket {
+    let endpoint = |arrival: &Arrival<'_>| {
         Arc::new(Endpoint {
-            address: listen.address.clone(),
-            text: listen.address.to_string(),
-            proxy_protocol: listen.proxy_protocol,
-            server: Arc::clone(server),
+            address: arrival.listen.address.clone(),
+            text: arrival.listen.address.to_string(),
+            proxy_protocol: arrival.listen.proxy_protocol,
+            ssl: arrival.ssl,
+            server: Arc::clone(arrival.server),
+            others: arrival.others.clone(),
         })
     };
     Socket {

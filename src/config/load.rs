@@ -17,9 +17,9 @@ use super::merge::{self, Mail};
 use super::paths::Paths;
 use super::settings::{MailSettings, MainSettings};
 use super::system::System;
-use crate::addr::Address;
 use crate::directives::{Action, DIRECTIVES, EVENTS, MAIL, MAIN, SERVER};
 use crate::log::{Errno, Level};
+use crate::tls::options::SharedCache;
 
 /// How deep files may include each other.
 const DEEPEST_INCLUDE: usize = 32;
@@ -53,7 +53,7 @@ struct Loader<'a> {
     system: &'a dyn System,
     main: MainSettings,
     mail: Option<(MailSettings, Vec<MailSettings>)>,
-    listening: Vec<Address>,
+    caches: Vec<SharedCache>,
     diagnostics: Diagnostics,
     files: Vec<(String, Vec<u8>)>,
     /// How many files are open now.
@@ -111,7 +111,7 @@ impl<'a> Loader<'a> {
             system,
             main: MainSettings::default(),
             mail: None,
-            listening: Vec::new(),
+            caches: Vec::new(),
             diagnostics: Diagnostics::default(),
             files: Vec::new(),
             depth: 0,
@@ -212,7 +212,7 @@ impl<'a> Loader<'a> {
             place,
             system: self.system,
             paths: self.paths,
-            listening: &mut self.listening,
+            caches: &mut self.caches,
             diagnostics: &mut self.diagnostics,
         }
     }
@@ -248,7 +248,8 @@ impl<'a> Loader<'a> {
         let mut mail = MailSettings::new(place);
         let mut servers = Vec::new();
         self.items(inside, source, &mut Scope::Mail(&mut mail, &mut servers));
-        Mail { mail: &mail, servers: &servers, error_log: &[], system: self.system }.check(&mut self.diagnostics);
+        Mail { mail: &mail, servers: &servers, error_log: &[], system: self.system, paths: self.paths }
+            .check(&mut self.diagnostics);
         self.mail = Some((mail, servers));
         Ok(())
     }
@@ -288,13 +289,13 @@ impl<'a> Loader<'a> {
         let servers = match &self.mail {
             None => Vec::new(),
             Some((mail, servers)) => {
-                Mail { mail, servers, error_log: &process.error_log, system: self.system }.merge()?
+                Mail { mail, servers, error_log: &process.error_log, system: self.system, paths: self.paths }.merge()?
             }
         };
         Some(Config {
             process,
             sockets: sockets(&servers),
-            servers: servers.into_iter().map(|(_, server)| server).collect(),
+            servers: servers.into_iter().map(|one| one.server).collect(),
         })
     }
 }

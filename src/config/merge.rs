@@ -7,11 +7,12 @@ use std::time::Duration;
 use gatepost_proto::{Mechanisms, Protocol, StartTls, imap, pop3, smtp};
 
 use super::diagnostic::{Diagnostics, Place};
-use super::listen::Listen;
+use super::listen::Listening;
 use super::paths::Paths;
 use super::settings::{AuthChoice, Dialect, Given, MailSettings, MainSettings, ProxyPass, ProxyTarget};
 use super::system::System;
-use super::{Auth, AuthHttp, FrontEnd, Process, Proxy, ProxyProtocol, Server};
+use super::tls::options::InForce;
+use super::{Auth, AuthHttp, FrontEnd, Process, Proxy, ProxyProtocol, Server, sharing};
 use crate::addr::Address;
 use crate::log::{Destination, Level, Spec};
 
@@ -66,6 +67,8 @@ pub struct Mail<'a> {
     pub error_log: &'a [Spec],
     /// The machine.
     pub system: &'a dyn System,
+    /// What relative names are relative to.
+    pub paths: &'a Paths,
 }
 
 impl Mail<'_> {
@@ -76,6 +79,10 @@ impl Mail<'_> {
                 let message = format!("unknown mail protocol for server{}", server.place);
                 diagnostics.error(&Place::Nowhere, message);
             }
+        }
+        sharing::check(self, diagnostics);
+        for server in self.servers {
+            self.tls(server).check(diagnostics);
         }
         for server in self.servers {
             self.check_auth(server, diagnostics);
@@ -101,22 +108,32 @@ impl Mail<'_> {
         if server.auth == Given::Absent { &self.mail.auth } else { &server.auth }
     }
 
+    /// Its TLS towards clients.
+    pub fn tls<'s>(&'s self, server: &'s MailSettings) -> InForce<'s> {
+        InForce { own: &server.tls, mail: &self.mail.tls }
+    }
+
     /// The servers with all that they inherit, and their `listen`s.
-    pub fn merge(&self) -> Option<Vec<(Vec<Listen>, Arc<Server>)>> {
-        let merged = |server: &MailSettings| Some((server.listens.clone(), Arc::new(self.server(server)?)));
+    pub fn merge(&self) -> Option<Vec<Listening>> {
+        let merged = |server: &MailSettings| {
+            let listens = server.listens.clone();
+            Some(Listening { listens, ssl: self.tls(server).ssl(), server: Arc::new(self.server(server)?) })
+        };
         self.servers.iter().map(merged).collect()
     }
 
     fn server(&self, own: &MailSettings) -> Option<Server> {
         let mail = self.mail;
         let Given::Good(protocol) = own.protocol else { return None };
-        let server_name = own.server_name.as_ref().or(mail.server_name.as_ref()).filter(|name| !name.is_empty());
-        let server_name = server_name.cloned().unwrap_or_else(|| self.system.hostname());
+        let server_names = self.server_names(own);
+        let server_name = server_names.iter().find(|name| !name.starts_with("*.")).unwrap_or(&server_names[0]).clone();
         let logs = [&own.error_log, &mail.error_log].into_iter().find(|logs| !logs.is_empty());
         let networks = if own.real_ip_from.is_empty() { &mail.real_ip_from } else { &own.real_ip_from };
         Some(Server {
             front_end: self.front_end(own, protocol, &server_name),
             server_name,
+            server_names,
+            tls: self.tls(own).options(self.paths),
             timeout: either(&own.timeout, &mail.timeout, DEFAULT_TIMEOUT),
             error_log: logs.map_or(self.error_log, Vec::as_slice).to_vec(),
             auth: self.auth_settings(own, protocol)?,
@@ -127,39 +144,48 @@ impl Mail<'_> {
         })
     }
 
+    /// `server_name`, or the host's name: at least one.
+    pub fn server_names(&self, own: &MailSettings) -> Vec<String> {
+        let names = own.server_names.as_ref().or(self.mail.server_names.as_ref()).filter(|names| !names.is_empty());
+        names.cloned().unwrap_or_else(|| vec![self.system.hostname()])
+    }
+
     fn front_end(&self, own: &MailSettings, protocol: Protocol, server_name: &str) -> FrontEnd {
         let max_errors = either(&own.max_errors, &self.mail.max_errors, DEFAULT_MAX_ERRORS);
         let max_errors = u32::try_from(max_errors).unwrap_or(u32::MAX);
-        let server_name = server_name.to_string();
+        let common = Common { server_name: server_name.to_string(), max_errors, starttls: self.tls(own).starttls() };
         match protocol {
-            Protocol::Imap => FrontEnd::Imap(Arc::new(self.imap(own, server_name, max_errors))),
-            Protocol::Pop3 => FrontEnd::Pop3(Arc::new(self.pop3(own, server_name, max_errors))),
+            Protocol::Imap => FrontEnd::Imap(Arc::new(self.imap(own, common))),
+            Protocol::Pop3 => FrontEnd::Pop3(Arc::new(self.pop3(own, common))),
             Protocol::Smtp => FrontEnd::Smtp {
-                options: Arc::new(self.smtp(own, server_name, max_errors)),
+                options: Arc::new(self.smtp(own, common)),
                 greeting_delay: either(&own.smtp_greeting_delay, &self.mail.smtp_greeting_delay, Duration::ZERO),
             },
         }
     }
 
-    fn imap(&self, own: &MailSettings, server_name: String, max_errors: u32) -> imap::Options {
+    fn imap(&self, own: &MailSettings, common: Common) -> imap::Options {
+        let Common { server_name, max_errors, starttls } = common;
         let default = &["IMAP4", "IMAP4rev1", "UIDPLUS"];
         let (client_buffer, capabilities, auth) = self.dialect(&own.imap, &self.mail.imap, default);
         let auth = auth.unwrap_or(Mechanisms { plain: true, ..Mechanisms::default() });
-        imap::Options { server_name, capabilities, auth, client_buffer, max_errors, starttls: StartTls::Off }
+        imap::Options { server_name, capabilities, auth, client_buffer, max_errors, starttls }
     }
 
-    fn pop3(&self, own: &MailSettings, server_name: String, max_errors: u32) -> pop3::Options {
+    fn pop3(&self, own: &MailSettings, common: Common) -> pop3::Options {
+        let Common { server_name, max_errors, starttls } = common;
         let (_, capabilities, auth) = self.dialect(&own.pop3, &self.mail.pop3, &["TOP", "USER", "UIDL"]);
         let auth = auth.unwrap_or(Mechanisms { plain: true, ..Mechanisms::default() });
         // In nginx `plain` brings LOGIN with it.
         let auth = Mechanisms { login: auth.plain, ..auth };
-        pop3::Options { server_name, capabilities, auth, max_errors, starttls: StartTls::Off }
+        pop3::Options { server_name, capabilities, auth, max_errors, starttls }
     }
 
-    fn smtp(&self, own: &MailSettings, server_name: String, max_errors: u32) -> smtp::Options {
+    fn smtp(&self, own: &MailSettings, common: Common) -> smtp::Options {
+        let Common { server_name, max_errors, starttls } = common;
         let (client_buffer, capabilities, auth) = self.dialect(&own.smtp, &self.mail.smtp, &[]);
         let auth = auth.unwrap_or(Mechanisms { plain: true, login: true, ..Mechanisms::default() });
-        smtp::Options { server_name, capabilities, auth, client_buffer, max_errors, starttls: StartTls::Off }
+        smtp::Options { server_name, capabilities, auth, client_buffer, max_errors, starttls }
     }
 
     fn dialect(&self, own: &Dialect, mail: &Dialect, default: &[&str]) -> (usize, Vec<String>, Option<Mechanisms>) {
@@ -179,6 +205,7 @@ impl Mail<'_> {
                 uri: uri.clone(),
                 headers: headers.clone(),
                 timeout: either(&own.auth_http_timeout, &mail.auth_http_timeout, DEFAULT_TIMEOUT),
+                pass_client_cert: either(&own.auth_http_pass_client_cert, &mail.auth_http_pass_client_cert, false),
             })),
             Given::Good(AuthChoice::UsersFile(path)) => Some(Auth::UsersFile {
                 path: path.clone(),
@@ -199,6 +226,13 @@ impl Mail<'_> {
             proxy_protocol: either(&own.proxy_protocol, &mail.proxy_protocol, ProxyProtocol::Off),
         }
     }
+}
+
+/// What the options of all protocols have.
+struct Common {
+    server_name: String,
+    max_errors: u32,
+    starttls: StartTls,
 }
 
 /// `proxy_pass` in a block where no users file needs it.

@@ -17,6 +17,7 @@ mod merge;
 pub mod paths;
 pub mod setters;
 pub mod settings;
+mod sharing;
 mod system;
 #[cfg(test)]
 mod tests;
@@ -30,6 +31,7 @@ use gatepost_proto::{Protocol, imap, pop3, smtp};
 
 use crate::addr::Address;
 use crate::log;
+use crate::tls::options::ServerOptions;
 
 pub use diagnostic::Diagnostic;
 pub use load::load;
@@ -130,8 +132,13 @@ pub struct Endpoint {
     pub text: String,
     /// `proxy_protocol`: every connection begins with a PROXY protocol header.
     pub proxy_protocol: bool,
+    /// `ssl`, or `ssl on`: TLS from the first byte.
+    pub ssl: bool,
     /// The block it stands in.
     pub server: Arc<Server>,
+    /// More blocks that listen here, with TLS: a client that asks for a name in [`Server::server_names`] of one of them
+    /// is theirs. They have the same protocol, and TLS in the same way.
+    pub others: Vec<Arc<Server>>,
 }
 
 /// One `server` block, with what it inherits from `mail`.
@@ -139,8 +146,13 @@ pub struct Endpoint {
 pub struct Server {
     /// `protocol`, with that protocol's settings.
     pub front_end: FrontEnd,
-    /// `server_name`, or the host's name.
+    /// The first of `server_name` that is no wildcard, or the host's name.
     pub server_name: String,
+    /// `server_name`: the names by which clients ask for this server in TLS, `*.example.com` for all under one. The
+    /// host's name where there is none.
+    pub server_names: Vec<String>,
+    /// TLS towards clients, where a `listen` or `starttls` asks for it.
+    pub tls: Option<ServerOptions>,
     /// `timeout` (60s).
     pub timeout: Duration,
     /// `error_log`.
@@ -211,6 +223,8 @@ pub struct AuthHttp {
     pub headers: Vec<(String, String)>,
     /// `auth_http_timeout` (60s).
     pub timeout: Duration,
+    /// `auth_http_pass_client_cert` (off): whether the server is told the client's whole certificate.
+    pub pass_client_cert: bool,
 }
 
 /// `proxy_*` and `xclient`.

@@ -73,6 +73,13 @@ pub fn protocol(server: &mut MailSettings, call: &mut Call<'_>) -> Outcome {
     Ok(())
 }
 
+/// `server_name name ...;`, where `""` stands for the host's name.
+pub fn server_name(mail: &mut MailSettings, call: &mut Call<'_>) -> Outcome {
+    call.once(&mail.server_names)?;
+    mail.server_names = Some(call.args.iter().filter(|name| !name.is_empty()).cloned().collect());
+    Ok(())
+}
+
 /// `resolver address ... [valid=time] [ipv4=on|off] [ipv6=on|off];` or `off`
 pub fn resolver(mail: &mut MailSettings, call: &mut Call<'_>) -> Outcome {
     call.once(&mail.resolver)?;

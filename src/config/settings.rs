@@ -8,6 +8,7 @@ use gatepost_proto::{Mechanisms, Protocol};
 
 use super::diagnostic::Place;
 use super::listen::Listen;
+use super::tls::settings::ServerSettings;
 use super::{Network, ProxyProtocol, Resolver};
 use crate::log;
 
@@ -44,7 +45,8 @@ pub struct MailSettings {
     /// There is a `listen`, good or bad.
     pub listen_seen: bool,
     pub timeout: Option<Duration>,
-    pub server_name: Option<String>,
+    /// `Some` of none is `""`.
+    pub server_names: Option<Vec<String>>,
     pub error_log: Vec<log::Spec>,
     /// `Some(None)` is `off`.
     pub resolver: Option<Option<Resolver>>,
@@ -67,8 +69,7 @@ pub struct MailSettings {
     pub proxy_protocol: Option<ProxyProtocol>,
     pub xclient: Option<bool>,
     pub real_ip_from: Vec<Network>,
-    pub starttls: Option<bool>,
-    pub ssl: Option<bool>,
+    pub tls: ServerSettings,
 }
 
 /// A value whose absence is a mistake, so that a bad one must not look like none.
@@ -123,7 +124,7 @@ impl MailSettings {
             listens: Vec::new(),
             listen_seen: false,
             timeout: None,
-            server_name: None,
+            server_names: None,
             error_log: Vec::new(),
             resolver: None,
             resolver_timeout: None,
@@ -145,8 +146,7 @@ impl MailSettings {
             proxy_protocol: None,
             xclient: None,
             real_ip_from: Vec::new(),
-            starttls: None,
-            ssl: None,
+            tls: ServerSettings::default(),
         }
     }
 }

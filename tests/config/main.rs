@@ -7,11 +7,15 @@
 
 mod command_line;
 mod files;
-mod http_and_tls;
+#[allow(dead_code, reason = "the wire tests use the rest")]
+#[path = "../wire/harness/pki.rs"]
+mod pki;
 mod rows_main;
 mod rows_servers;
 mod rows_syntax;
+mod rows_tls;
 mod runner;
+mod skipped;
 #[allow(dead_code, reason = "the wire tests use the rest")]
 #[path = "../wire/harness/subject.rs"]
 mod subject;
@@ -66,6 +70,21 @@ fn protocols_and_proxy() {
 }
 
 #[test]
-fn http_stream_and_tls() {
-    check(http_and_tls::ROWS);
+fn http_and_stream() {
+    check(skipped::ROWS);
+}
+
+#[test]
+fn tls_directives() {
+    check(rows_tls::DIRECTIVES);
+}
+
+#[test]
+fn what_tls_needs() {
+    check(rows_tls::CHECKS);
+}
+
+#[test]
+fn servers_on_one_address() {
+    check(rows_tls::SHARING);
 }

@@ -11,11 +11,7 @@ pub(crate) const ROWS: &[Row] = &[
     row(At::Server, "server_name \"a\\\"b\" ;", &[]),
     row(At::Server, "server_name ${x}y;", &[]),
     row(At::Server, r#"server_name "a b;{}";"#, &[]),
-    row(
-        At::Server,
-        "server_name a\nb\n;",
-        &[r#"[emerg] invalid number of arguments in "server_name" directive in @:11"#],
-    ),
+    row(At::Server, "timeout 1\n2\n;", &[r#"[emerg] invalid number of arguments in "timeout" directive in @:11"#]),
     // Terminators.
     row(At::Main, ";", &[r#"[emerg] unexpected ";" in @:2"#]),
     row(At::Main, "{ }", &[r#"[emerg] unexpected "{" in @:2"#]),

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 use std::process::{Command, Output};
+use std::sync::OnceLock;
 
+use crate::pki::Wanted;
 use crate::subject::{Subject, since};
 
 /// Where the text of a row goes in an otherwise sound configuration.
@@ -79,6 +81,11 @@ pub(crate) fn run(row: &Row) -> Result<(), String> {
     std::fs::write(&file, configuration(row, home.path())).unwrap();
     std::fs::write(home.path().join("users"), "alice:{PLAIN}secret:127.0.0.1\n").unwrap();
     std::fs::write(home.path().join("bad-users"), "alice\n\nbob:{PLAIN}secret\n").unwrap();
+    let (certificate, key) = pair();
+    std::fs::write(home.path().join("cert.pem"), certificate).unwrap();
+    std::fs::write(home.path().join("key.pem"), key).unwrap();
+    std::fs::write(home.path().join("passwords"), format!("one\r\n\n{}\n", "x".repeat(4095))).unwrap();
+    std::fs::write(home.path().join("long-passwords"), "x".repeat(5000)).unwrap();
     let mut args = vec!["-t", "-c", file.to_str().unwrap()];
     if let At::Globals = row.at {
         args.extend(["-g", row.text]);
@@ -96,6 +103,15 @@ pub(crate) fn run(row: &Row) -> Result<(), String> {
         return Ok(());
     }
     Err(format!("{:?} {}\n  expected: {expected:#?} and {last}\n  found: {whole}", row.at, row.text))
+}
+
+/// A certificate and its key, PEM.
+fn pair() -> &'static (Vec<u8>, Vec<u8>) {
+    static PAIR: OnceLock<(Vec<u8>, Vec<u8>)> = OnceLock::new();
+    PAIR.get_or_init(|| {
+        let identity = Wanted::new("localhost").alone();
+        (identity.pem(), identity.key.private_key_to_pem_pkcs8().unwrap())
+    })
 }
 
 /// Runs the subject, with a log for what it says before it knows its own.

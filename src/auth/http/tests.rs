@@ -20,6 +20,7 @@ fn config(addresses: Vec<Address>) -> AuthHttp {
         uri: "/auth".into(),
         headers: Vec::new(),
         timeout: Duration::from_secs(5),
+        pass_client_cert: false,
     }
 }
 
