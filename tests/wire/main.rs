@@ -9,6 +9,7 @@ mod auth_http;
 mod harness;
 mod imap;
 mod log;
+mod log_targets;
 mod memory;
 mod pop3;
 mod proxy_protocol;
