@@ -18,3 +18,4 @@ mod resolver;
 mod secrets;
 mod smtp;
 mod time;
+mod users_file;
