@@ -37,7 +37,7 @@ test-nginx:
 # Everything, against Gatepost. The summary of this run is the last thing to be seen.
 test-gatepost:
 	$(CARGO) test --workspace --doc --quiet
-	$(RUN_TESTS) --workspace
+	$(RUN_TESTS) --workspace --all-targets
 
 lint: build-deps ## Formatting, clippy, documentation, and shellcheck if it is there.
 	$(CARGO) fmt --all -- --check
