@@ -131,8 +131,10 @@ impl Session {
     /// Asks who the client is. None if it was told to try again.
     async fn authenticate(&mut self, front: &mut Front, attempt: &Attempt) -> Result<Option<auth::Route>, Ended> {
         self.log.context.action = "in http auth state";
-        let request = auth::Request { protocol: self.service.conf.protocol(), attempt, client: &self.client };
         let service = self.service.clone();
+        let resolver = service.resolver.as_ref().map(|resolver| (resolver, service.conf.resolver_timeout));
+        let protocol = service.conf.protocol();
+        let request = auth::Request { protocol, attempt, client: &self.client, resolver };
         let asked = timeout_at(Instant::now() + LONGEST_WAIT, service.auth.authenticate(&request));
         let verdict = tokio::select! {
             biased;

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use gatepost_proto::auth_http::{self, Parser, ProxyProtocol, Reply, Response, ResponseError};
+use gatepost_proto::auth_http::{self, Encryption, Parser, ProxyProtocol, Reply, Response, ResponseError};
 use gatepost_proto::{Attempt, Dialogue, Method, Protocol, Secret};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use zeroize::Zeroize;
@@ -23,6 +23,8 @@ use super::pool::{Connection, Pool};
 use super::{AuthError, OpenError, Request, Route, Verdict, os_error};
 use crate::addr::Address;
 use crate::config::AuthHttp;
+use crate::resolver::Resolver;
+use crate::tls::options::UpstreamTls;
 
 /// The least time between two requests for a client that is kept waiting (`Auth-Status: WAIT`).
 const MIN_WAIT: Duration = Duration::from_secs(1);
@@ -90,7 +92,10 @@ impl Server {
             let (response, address) = self.ask(head.expose()).await?;
             let reply = response.reply(request.protocol, request.attempt);
             match reply.map_err(|error| ServerError::Response(address.clone(), error))? {
-                Reply::Accept(route) => return Ok(Verdict::Accept(route.into())),
+                Reply::Accept(route) => {
+                    let resolver = request.resolver.ok_or(address);
+                    return locate(route, resolver).await.map(Verdict::Accept);
+                }
                 Reply::Reject(rejection, wait) => return Ok(Verdict::Reject { rejection, wait }),
                 Reply::Wait(time) => sleep(time.max(MIN_WAIT)).await,
             }
@@ -255,13 +260,37 @@ fn receive(connection: &Connection, parser: &mut Parser) -> io::Result<Received>
     Ok(received)
 }
 
-impl From<auth_http::Route> for Route {
-    fn from(route: auth_http::Route) -> Route {
-        let address = match route.server {
-            auth_http::Server::Ip(address) => Address::Ip(address),
-            auth_http::Server::Unix(path) => Address::Unix(path.into()),
-        };
-        Route { address, name: route.name, user: route.user, password: route.password }
+/// Finds the mail server. Where no resolver is configured, its name is nonsense from the authentication server at the
+/// address given instead.
+async fn locate(
+    route: auth_http::Route,
+    resolver: Result<(&Resolver, Duration), &Address>,
+) -> Result<Route, AuthError> {
+    let (mut addresses, verify_name) = match route.server {
+        auth_http::Server::Ip(address) => (vec![Address::Ip(address)], None),
+        auth_http::Server::Unix(path) => (vec![Address::Unix(path.into())], None),
+        auth_http::Server::Name(name, port) => {
+            let invalid =
+                |server: &Address| ServerError::Response(server.clone(), ResponseError::Address(name.clone()));
+            let (resolver, timeout) = resolver.map_err(invalid)?;
+            let found = resolver.addresses(&name, timeout).await;
+            let found = found.map_err(|failure| AuthError::Resolve(name.clone(), failure))?;
+            (found.into_iter().map(|ip| Address::Ip((ip, port).into())).collect(), Some(name))
+        }
+    };
+    let address = addresses.remove(0);
+    let tls = route.encryption.map(UpstreamTls::from);
+    let auth_http::Route { name, user, password, .. } = route;
+    Ok(Route { address, alternatives: addresses, tls, verify_name, name, user, password })
+}
+
+impl From<Encryption> for UpstreamTls {
+    fn from(encryption: Encryption) -> UpstreamTls {
+        match encryption {
+            Encryption::Off => UpstreamTls::Off,
+            Encryption::On => UpstreamTls::On,
+            Encryption::StartTls => UpstreamTls::StartTls,
+        }
     }
 }
 

@@ -19,6 +19,8 @@ use gatepost_proto::{Attempt, Protocol, Rejection, Secret, auth_http};
 use crate::addr::Address;
 use crate::config;
 use crate::log::Level;
+use crate::resolver::{self, Resolver};
+use crate::tls::options::UpstreamTls;
 
 /// What is known of a client besides what it says.
 #[derive(Debug)]
@@ -40,6 +42,8 @@ pub struct Request<'a> {
     pub attempt: &'a Attempt,
     /// Who it is.
     pub client: &'a Client,
+    /// What finds the mail server that is named, and how long that may take (`resolver`, `resolver_timeout`).
+    pub resolver: Option<(&'a Resolver, Duration)>,
 }
 
 /// The answer.
@@ -61,6 +65,12 @@ pub enum Verdict {
 pub struct Route {
     /// The mail server.
     pub address: Address,
+    /// Where it can be reached too, if it cannot be reached there.
+    pub alternatives: Vec<Address>,
+    /// Whether the way there is encrypted; what the configuration says (`proxy_ssl`), if nothing else is known.
+    pub tls: Option<UpstreamTls>,
+    /// The name that its certificate must have; its IP address, if it is not known by a name.
+    pub verify_name: Option<String>,
     /// The mail server as the log names it: `Auth-Server:Auth-Port`.
     pub name: String,
     /// The user name at the mail server.
@@ -78,6 +88,9 @@ pub enum AuthError {
     /// The client's fault: what it said cannot be put into a request.
     #[error(transparent)]
     Client(#[from] auth_http::EncodeError),
+    /// The name server's fault, or the authentication server's: it sent a name that leads nowhere.
+    #[error("{0} could not be resolved ({1})")]
+    Resolve(String, resolver::Failure),
     /// The configuration's fault: a client that does not log in, and no mail server for it.
     #[error("no \"proxy_pass\" for a client that does not log in")]
     NoProxyPass,

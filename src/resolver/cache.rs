@@ -1,71 +1,75 @@
-//! The names that were confirmed.
+//! What was found, for as long as it is good.
 
+use std::borrow::Borrow;
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::hash::Hash;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// The most names that are kept.
-const MAX_NAMES: usize = 8192;
+/// The most entries that are kept.
+const MAX_ENTRIES: usize = 8192;
 
-#[derive(Debug, Default)]
-pub(super) struct Cache {
-    names: Mutex<HashMap<IpAddr, Entry>>,
+#[derive(Debug)]
+pub(super) struct Cache<K, V> {
+    entries: Mutex<HashMap<K, Entry<V>>>,
 }
 
 #[derive(Debug)]
-struct Entry {
-    name: String,
+struct Entry<V> {
+    value: V,
     until: Instant,
 }
 
-impl Cache {
-    pub(super) fn get(&self, address: IpAddr, now: Instant) -> Option<String> {
-        let names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
-        names.get(&address).filter(|entry| now < entry.until).map(|entry| entry.name.clone())
+impl<K, V> Default for Cache<K, V> {
+    fn default() -> Cache<K, V> {
+        Cache { entries: Mutex::default() }
+    }
+}
+
+impl<K: Eq + Hash, V: Clone> Cache<K, V> {
+    pub(super) fn get<Q: Eq + Hash + ?Sized>(&self, key: &Q, now: Instant) -> Option<V>
+    where
+        K: Borrow<Q>,
+    {
+        let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.get(key).filter(|entry| now < entry.until).map(|entry| entry.value.clone())
     }
 
-    /// Keeps a name. When there is no room, what has expired goes, and if nothing has, everything.
-    pub(super) fn put(&self, address: IpAddr, name: &str, now: Instant, life: Duration) {
-        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
-        if names.len() >= MAX_NAMES {
-            names.retain(|_, entry| now < entry.until);
+    /// Keeps a value. When there is no room, what has expired goes, and if nothing has, everything.
+    pub(super) fn put(&self, key: K, value: V, now: Instant, life: Duration) {
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        if entries.len() >= MAX_ENTRIES {
+            entries.retain(|_, entry| now < entry.until);
         }
-        if names.len() >= MAX_NAMES {
-            names.clear();
+        if entries.len() >= MAX_ENTRIES {
+            entries.clear();
         }
         let until = now.checked_add(life).unwrap_or(now);
-        names.insert(address, Entry { name: name.to_string(), until });
+        entries.insert(key, Entry { value, until });
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::net::Ipv4Addr;
-
     use super::*;
 
-    fn address(number: usize) -> IpAddr {
-        Ipv4Addr::from_bits(number as u32).into()
-    }
-
     #[test]
-    fn a_name_lives_its_time() {
+    fn a_value_lives_its_time() {
         let (cache, now, second) = (Cache::default(), Instant::now(), Duration::from_secs(1));
-        cache.put(address(1), "a.example", now, second);
-        cache.put(address(2), "b.example", now, Duration::ZERO);
-        assert_eq!(cache.get(address(1), now), Some("a.example".to_string()));
-        assert_eq!(cache.get(address(1), now + second), None);
-        assert_eq!(cache.get(address(2), now), None);
+        cache.put(1, "a.example", now, second);
+        cache.put(2, "b.example", now, Duration::ZERO);
+        assert_eq!(cache.get(&1, now), Some("a.example"));
+        assert_eq!(cache.get(&1, now + second), None);
+        assert_eq!(cache.get(&2, now), None);
     }
 
     #[test]
     fn it_does_not_grow_for_ever() {
         let (cache, now) = (Cache::default(), Instant::now());
-        for number in 0..3 * MAX_NAMES {
-            cache.put(address(number), "a.example", now, Duration::from_secs(60));
+        for number in 0..3 * MAX_ENTRIES {
+            cache.put(number, "a.example", now, Duration::from_secs(60));
         }
-        assert!(cache.names.lock().is_ok_and(|names| names.len() <= MAX_NAMES));
-        assert!(cache.get(address(3 * MAX_NAMES - 1), now).is_some());
+        assert!(cache.entries.lock().is_ok_and(|entries| entries.len() <= MAX_ENTRIES));
+        assert!(cache.get(&(3 * MAX_ENTRIES - 1), now).is_some());
     }
 }

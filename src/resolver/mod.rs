@@ -1,9 +1,9 @@
-//! `resolver`: the names of SMTP clients by DNS.
+//! `resolver`: the names of SMTP clients, and the addresses of mail servers, by DNS.
 //!
 //! A client's name is what its address points to (PTR), if that name leads back to the address (A or AAAA). Aliases are
 //! followed on both ways. The name servers are asked in turn: the next one when a server fails, or takes its time, while
-//! a late answer is still welcome. Truncated answers are fetched over TCP. Names that were confirmed are kept as long as
-//! their records say, or `valid=` says.
+//! a late answer is still welcome. Truncated answers are fetched over TCP. What was found is kept as long as its
+//! records say, or `valid=` says.
 //!
 //! Only the configured servers are asked: no hosts file, no search list, no special names.
 //!
@@ -12,6 +12,7 @@
 mod answer;
 mod cache;
 mod exchange;
+mod forward;
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -60,7 +61,7 @@ pub struct Complaint {
 
 /// Why there is no answer. `Display` gives nginx's number and words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Failure {
+pub enum Failure {
     /// The name does not exist, or has no such record.
     NotFound,
     /// The answer makes no sense.
@@ -77,20 +78,24 @@ pub struct Resolver {
     config: config::Resolver,
     /// Whose turn it is.
     next: AtomicUsize,
-    cache: Cache,
+    /// The names that were confirmed.
+    names: Cache<IpAddr, String>,
+    /// The addresses of hosts, by their names in lower case.
+    addresses: Cache<String, Vec<IpAddr>>,
 }
 
 impl Resolver {
     /// A resolver that knows nothing yet.
     pub fn new(config: &config::Resolver) -> Resolver {
-        Resolver { config: config.clone(), next: AtomicUsize::new(0), cache: Cache::default() }
+        let (names, addresses) = (Cache::default(), Cache::default());
+        Resolver { config: config.clone(), next: AtomicUsize::new(0), names, addresses }
     }
 
     /// Finds the name of a client. Each of the two questions, with its aliases, takes at most `timeout`
     /// (`resolver_timeout`). It must be called in a tokio runtime.
     pub async fn client_host(&self, ip: IpAddr, timeout: Duration) -> Host {
         let address = ip.to_canonical();
-        if let Some(name) = self.cache.get(address, Instant::now()) {
+        if let Some(name) = self.names.get(&address, Instant::now()) {
             return Host { name, complaint: None };
         }
         let pointer = Query::query(rooted(Name::from(address)), RecordType::PTR);
@@ -105,8 +110,7 @@ impl Resolver {
         };
         match self.confirm(found, address, timeout).await {
             Ok(Some(confirmed)) => {
-                let valid = self.config.valid.unwrap_or(Duration::from_secs(ttl.min(confirmed).into()));
-                self.cache.put(address, &name, Instant::now(), valid);
+                self.names.put(address, name.clone(), Instant::now(), self.life(ttl.min(confirmed)));
                 Host { name, complaint: None }
             }
             Ok(None) => Host { name: UNAVAILABLE.to_string(), complaint: None },
@@ -128,6 +132,11 @@ impl Resolver {
             (Data::Addresses(addresses), ttl) => Ok(addresses.contains(&address).then_some(ttl)),
             (Data::Pointer(_), _) => Err(Failure::Format),
         }
+    }
+
+    /// How long an answer is kept whose records are good for so many seconds.
+    fn life(&self, ttl: u32) -> Duration {
+        self.config.valid.unwrap_or(Duration::from_secs(ttl.into()))
     }
 
     /// Finds the answer to a question, through aliases, and how long it is good, seconds.

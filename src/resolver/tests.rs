@@ -15,10 +15,10 @@ use super::*;
 const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 1));
 const POINTER: &str = "1.0.0.127.in-addr.arpa.";
 /// Long enough for anything that happens at once.
-const LONG: Duration = Duration::from_secs(20);
+pub(super) const LONG: Duration = Duration::from_secs(20);
 const SHORT: Duration = Duration::from_millis(100);
 
-fn name(text: &str) -> Name {
+pub(super) fn name(text: &str) -> Name {
     Name::from_ascii(text).unwrap()
 }
 
@@ -26,28 +26,30 @@ fn ptr(owner: &str, target: &str) -> Record {
     Record::from_rdata(name(owner), 60, RData::PTR(PTR(name(target))))
 }
 
-fn cname(owner: &str, target: &str) -> Record {
+pub(super) fn cname(owner: &str, target: &str) -> Record {
     Record::from_rdata(name(owner), 60, RData::CNAME(CNAME(name(target))))
 }
 
-fn a(owner: &str, address: [u8; 4]) -> Record {
+pub(super) fn a(owner: &str, address: [u8; 4]) -> Record {
     Record::from_rdata(name(owner), 60, RData::A(A(address.into())))
 }
 
-fn respond(question: &Message, answers: &[Record]) -> Vec<u8> {
+pub(super) fn respond(question: &Message, answers: &[Record]) -> Vec<u8> {
     let mut response = question.clone().into_response();
     response.add_answers(answers.iter().cloned());
     response.to_vec().unwrap()
 }
 
-fn refuse(question: &Message, code: ResponseCode) -> Vec<u8> {
+pub(super) fn refuse(question: &Message, code: ResponseCode) -> Vec<u8> {
     let mut response = question.clone().into_response();
     response.metadata.response_code = code;
     response.to_vec().unwrap()
 }
 
 /// A name server that sends what the function makes of a question and its number.
-async fn server(answer: impl Fn(&Message, usize) -> Vec<Vec<u8>> + Send + 'static) -> (SocketAddr, Arc<AtomicUsize>) {
+pub(super) async fn server(
+    answer: impl Fn(&Message, usize) -> Vec<Vec<u8>> + Send + 'static,
+) -> (SocketAddr, Arc<AtomicUsize>) {
     let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let (address, asked) = (socket.local_addr().unwrap(), Arc::new(AtomicUsize::new(0)));
     let count = asked.clone();
@@ -65,7 +67,7 @@ async fn server(answer: impl Fn(&Message, usize) -> Vec<Vec<u8>> + Send + 'stati
 }
 
 /// A name server with these records: it gives those whose owner is asked for.
-async fn zone(records: Vec<Record>) -> (SocketAddr, Arc<AtomicUsize>) {
+pub(super) async fn zone(records: Vec<Record>) -> (SocketAddr, Arc<AtomicUsize>) {
     server(move |question, _| {
         let query = &question.queries[0];
         let wanted = |record: &&Record| {
@@ -76,7 +78,7 @@ async fn zone(records: Vec<Record>) -> (SocketAddr, Arc<AtomicUsize>) {
     .await
 }
 
-fn config(servers: &[SocketAddr]) -> config::Resolver {
+pub(super) fn config(servers: &[SocketAddr]) -> config::Resolver {
     config::Resolver { servers: servers.to_vec(), valid: None, ipv4: true, ipv6: true }
 }
 

@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use gatepost_proto::auth_http::{
-    Client, EncodeError, MAX_RESPONSE, Parser, ProxyProtocol, Reply, Request, Response, ResponseError, Server, Tls,
+    Client, EncodeError, Encryption, MAX_RESPONSE, Parser, ProxyProtocol, Reply, Request, Response, ResponseError,
+    Server, Tls,
 };
 use gatepost_proto::{Attempt, Dialogue, Envelope, Method, Protocol, Secret};
 
@@ -211,6 +212,10 @@ fn accepted() {
             "Auth-Server: ::1\r\nAuth-Port: 9\r\nAuth-User:\r\nAuth-Pass\r\nAuth-Wait: 3\r\n\r\n",
             ("[::1]:9", "::1:9", "", ""),
         ),
+        (
+            "Auth-Server: Mail.example.\r\nAuth-Port: 993\r\n\r\n",
+            ("Mail.example:993", "Mail.example.:993", "user", "pass"),
+        ),
         ("Auth-Server: unix:/run/imap\r\n\r\n", ("/run/imap", "unix:/run/imap", "user", "pass")),
         ("Auth-Server: unix:/run/imap\r\nAuth-Port: 143\r\n\r\n", ("/run/imap", "unix:/run/imap", "user", "pass")),
     ]
@@ -220,10 +225,30 @@ fn accepted() {
         match route.server {
             Server::Ip(address) => assert_eq!(address, server.parse().unwrap(), "{bytes}"),
             Server::Unix(path) => assert_eq!(path, server),
+            Server::Name(name, port) => assert_eq!(format!("{name}:{port}"), server),
         }
         assert_eq!(route.name, name, "{bytes}");
         assert_eq!(route.user, user.as_bytes(), "{bytes}");
         assert_eq!(route.password.unwrap().expose(), password.as_bytes(), "{bytes}");
+    }
+}
+
+#[test]
+fn encrypted_on_the_way() {
+    for (header, encryption) in [
+        ("", Ok(None)),
+        ("Auth-SSL-Upstream: off\r\n", Ok(Some(Encryption::Off))),
+        ("auth-ssl-upstream: on\r\n", Ok(Some(Encryption::On))),
+        ("Auth-SSL-Upstream: off\r\nAuth-SSL-Upstream: starttls\r\n", Ok(Some(Encryption::StartTls))),
+        ("Auth-SSL-Upstream: ON\r\n", Err("sent invalid Auth-SSL-Upstream:\"ON\"")),
+        ("Auth-SSL-Upstream:\r\n", Err("sent invalid Auth-SSL-Upstream:\"\"")),
+    ] {
+        let outcome = reply(Protocol::Smtp, Method::None, &format!("{header}Auth-Server: ::1\r\nAuth-Port: 1\r\n\r\n"));
+        let outcome = outcome.map_err(|error| error.to_string()).map(|reply| match reply {
+            Reply::Accept(route) => route.encryption,
+            other => panic!("{other:?}"),
+        });
+        assert_eq!(outcome, encryption.map_err(str::to_owned));
     }
 }
 
@@ -285,6 +310,8 @@ fn nonsense() {
         ("Auth-Server: unix:run\r\n\r\n", "sent invalid server address:\"unix:run\""),
         ("Auth-Server: unix:\r\nAuth-Port: 1\r\n\r\n", "sent invalid server address:\"unix:\""),
         ("Auth-Server: ::1\r\nAuth-Port: 65536\r\n\r\n", "sent invalid server port:\"65536\""),
+        ("Auth-Server: 1.2.3\r\nAuth-Port: 1\r\n\r\n", "sent invalid server address:\"1.2.3\""),
+        ("Auth-Server: mail\r\nAuth-Port: 0\r\n\r\n", "sent invalid server port:\"0\""),
         ("Auth-Server: ::1\r\nAuth-Port: imap\r\n\r\n", "sent invalid server port:\"imap\""),
     ] {
         let attempt = attempt(Method::Plain, b"user", b"pass");

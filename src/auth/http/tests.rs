@@ -47,7 +47,8 @@ fn attempt() -> Attempt {
 
 async fn login(server: &Server) -> Result<Verdict, AuthError> {
     let client = Client { address: Address::Ip("192.0.2.7:1".parse().unwrap()), host: None, proxy_protocol: None };
-    server.authenticate(&Request { protocol: Protocol::Pop3, attempt: &attempt(), client: &client }).await
+    let request = Request { protocol: Protocol::Pop3, attempt: &attempt(), client: &client, resolver: None };
+    server.authenticate(&request).await
 }
 
 async fn accepted(server: &Server) -> Route {
@@ -328,7 +329,62 @@ fn the_future_is_small() {
     }
     let attempt = attempt();
     let client = Client { address: Address::Unix("".into()), host: None, proxy_protocol: None };
-    let request = Request { protocol: Protocol::Pop3, attempt: &attempt, client: &client };
+    let request = Request { protocol: Protocol::Pop3, attempt: &attempt, client: &client, resolver: None };
     let size = size(crate::auth::Backend::Http(server).authenticate(&request));
     assert!(size < 3000, "{size}");
+}
+
+/// A name server that knows one name, `mail.example`, at 127.0.0.1 and ::1.
+async fn name_server() -> std::net::SocketAddr {
+    use hickory_proto::op::Message;
+    use hickory_proto::rr::rdata::{A, AAAA};
+    use hickory_proto::rr::{RData, Record, RecordType};
+
+    let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let address = socket.local_addr().unwrap();
+    tokio::spawn(async move {
+        let mut buffer = [0; 512];
+        loop {
+            let (size, from) = socket.recv_from(&mut buffer).await.unwrap();
+            let question = Message::from_vec(&buffer[..size]).unwrap();
+            let query = question.queries[0].clone();
+            let mut answer = question.into_response();
+            let data = match query.query_type {
+                _ if query.name.to_ascii() != "mail.example." => None,
+                RecordType::A => Some(RData::A(A([127, 0, 0, 1].into()))),
+                _ => Some(RData::AAAA(AAAA("::1".parse().unwrap()))),
+            };
+            answer.add_answers(data.map(|data| Record::from_rdata(query.name, 60, data)));
+            socket.send_to(&answer.to_vec().unwrap(), from).await.unwrap();
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn a_mail_server_may_have_a_name_where_there_is_a_resolver() {
+    let name_server = name_server().await;
+    let config = crate::config::Resolver { servers: vec![name_server], valid: None, ipv4: true, ipv6: true };
+    let resolver = Resolver::new(&config);
+    let (listener, address) = listen().await;
+    let stub = serve(
+        listener,
+        vec![
+            vec!["Auth-Server: mail.example\r\nAuth-Port: 993\r\nAuth-SSL-Upstream: on\r\n\r\n"],
+            vec!["Auth-Server: no.example\r\nAuth-Port: 993\r\n\r\n"],
+        ],
+    );
+    let server = server(&self::config(vec![address]));
+    let (attempt, client) = (attempt(), Client { address: Address::nameless(), host: None, proxy_protocol: None });
+    let resolver = Some((&resolver, Duration::from_secs(5)));
+    let request = Request { protocol: Protocol::Pop3, attempt: &attempt, client: &client, resolver };
+    let Verdict::Accept(route) = server.authenticate(&request).await.unwrap() else { panic!() };
+    let mut found: Vec<String> = route.alternatives.iter().chain([&route.address]).map(Address::to_string).collect();
+    found.sort();
+    assert_eq!(found, ["127.0.0.1:993", "[::1]:993"]);
+    assert_eq!((route.name.as_str(), route.verify_name.as_deref()), ("mail.example:993", Some("mail.example")));
+    assert_eq!(route.tls, Some(UpstreamTls::On));
+    let error = server.authenticate(&request).await.unwrap_err();
+    assert_eq!(error.to_string(), "no.example could not be resolved (3: Host not found)");
+    stub.await.unwrap();
 }

@@ -73,8 +73,7 @@ impl Directory {
     /// Where clients go that do not log in.
     fn anybody(&self) -> Result<Verdict, AuthError> {
         let address = self.proxy_pass.clone().ok_or(AuthError::NoProxyPass)?;
-        let name = address.to_string();
-        Ok(Verdict::Accept(Route { address, name, user: Vec::new(), password: None }))
+        Ok(Verdict::Accept(route(address, Vec::new(), None)))
     }
 
     async fn check(&self, user: Option<&User>, candidate: &Secret) -> Result<bool, AuthError> {
@@ -134,8 +133,12 @@ fn welcome(user: &User, protocol: Protocol, attempt: &Attempt, password: Secret)
         Server::Known(address) => address.clone(),
         Server::AnyPort(ip) => Address::Ip((*ip, default_port(protocol)).into()),
     };
+    Verdict::Accept(route(address, attempt.user.clone(), Some(password)))
+}
+
+fn route(address: Address, user: Vec<u8>, password: Option<Secret>) -> Route {
     let name = address.to_string();
-    Verdict::Accept(Route { address, name, user: attempt.user.clone(), password: Some(password) })
+    Route { address, alternatives: Vec::new(), tls: None, verify_name: None, name, user, password }
 }
 
 fn default_port(protocol: Protocol) -> u16 {

@@ -189,12 +189,12 @@ async fn login(
         dialogue: Dialogue::Pop3,
     };
     let client = Client { address: Address::Unix("".into()), host: None, proxy_protocol: None };
-    directory.authenticate(&Request { protocol, attempt: &attempt, client: &client }).await
+    directory.authenticate(&Request { protocol, attempt: &attempt, client: &client, resolver: None }).await
 }
 
 fn route(verdict: Result<Verdict, AuthError>) -> Option<String> {
     match verdict.unwrap() {
-        Verdict::Accept(Route { address, name, user, password }) => {
+        Verdict::Accept(Route { address, name, user, password, .. }) => {
             assert_eq!(address.to_string(), name);
             let password = password.map(|password| String::from_utf8(password.expose().to_vec()).unwrap());
             Some(format!("{} {} {name}", String::from_utf8(user).unwrap(), password.unwrap_or_default()))

@@ -16,6 +16,17 @@ pub fn parse_ip(text: &[u8]) -> Option<IpAddr> {
     parts.next().is_none().then(|| IpAddr::V4(Ipv4Addr::from(octets)))
 }
 
+/// The name of a host: labels of letters, digits, `-` and `_` (which containers have), 63 bytes at most, 253 together,
+/// the last one not a number, which could only be a mistaken address. A dot at its end is left out.
+pub(super) fn host_name(text: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(text.strip_suffix(b".").unwrap_or(text)).ok()?;
+    let good = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    let is_label = |label: &str| matches!(label.len(), 1..=63) && !label.starts_with('-') && label.bytes().all(good);
+    let is_number = |label: &str| label.bytes().all(|byte| byte.is_ascii_digit());
+    let fits = text.len() <= 253 && text.split('.').all(is_label) && !text.rsplit('.').next().is_none_or(is_number);
+    fits.then(|| text.to_owned())
+}
+
 /// A port, 1 to 65535, leading zeros allowed.
 pub fn parse_port(text: &[u8]) -> Option<u16> {
     decimal(text).and_then(|port| u16::try_from(port).ok()).filter(|port| *port > 0)
@@ -60,6 +71,34 @@ mod tests {
         ] {
             assert_eq!(parse_ip(text.as_bytes()), expected.map(|ip| ip.parse().unwrap()), "{text}");
         }
+    }
+
+    #[test]
+    fn host_names() {
+        for (text, expected) in [
+            ("mail.example", Some("mail.example")),
+            ("Mail-1.example.", Some("Mail-1.example")),
+            ("mail_backend", Some("mail_backend")),
+            ("1.example", Some("1.example")),
+            ("", None),
+            (".", None),
+            ("a..b", None),
+            (".a", None),
+            ("-a", None),
+            ("a b", None),
+            ("a:b", None),
+            ("a/b", None),
+            ("a\r", None),
+            ("gr\u{fc}n.example", None),
+            ("1.2.3", None),
+            ("256.0.0.1", None),
+        ] {
+            assert_eq!(host_name(text.as_bytes()).as_deref(), expected, "{text}");
+        }
+        let label = "a".repeat(63);
+        assert!(host_name(label.as_bytes()).is_some());
+        assert!(host_name(format!("{label}a").as_bytes()).is_none());
+        assert!(host_name([label.as_str(); 4].join(".").as_bytes()).is_none());
     }
 
     #[test]

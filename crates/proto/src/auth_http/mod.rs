@@ -10,7 +10,8 @@
 //! Where it differs from nginx: the last line of a request may be `Connection: keep-alive` (nginx's own lines all come
 //! before it, unchanged); a response may be longer than 1024 bytes; control bytes in values that are passed on, an
 //! empty `Auth-Status` in SMTP (nginx takes that for OK), and an empty part in an IPv4 address (`10..0.1`) are errors;
-//! `Auth-Server: unix:/path` is understood, and needs no `Auth-Port`; the addresses of a PROXY protocol header come in
+//! `Auth-Server: unix:/path` is understood, and needs no `Auth-Port`; it may be a host name too, which the caller refuses
+//! if it has no resolver; `Auth-SSL-Upstream` is understood; the addresses of a PROXY protocol header come in
 //! their usual spelling (nginx repeats the text of version 1: `2001:DB8::05`); `Auth-User` and `Auth-Pass` beside `Auth-Status: WAIT` are not used.
 
 mod address;
@@ -19,4 +20,4 @@ mod response;
 
 pub use address::{parse_ip, parse_port};
 pub use request::{Client, EncodeError, ProxyProtocol, Request, Tls};
-pub use response::{MAX_RESPONSE, Parser, Reply, Response, ResponseError, Route, Server};
+pub use response::{Encryption, MAX_RESPONSE, Parser, Reply, Response, ResponseError, Route, Server};

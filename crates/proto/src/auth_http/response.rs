@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::address::{decimal, parse_ip, parse_port};
+use super::address::{decimal, host_name, parse_ip, parse_port};
 use crate::{Attempt, Input, Method, Protocol, Rejection, Secret, printable};
 
 /// The longest head of a response, bytes, line ends included.
@@ -29,12 +29,15 @@ pub enum ResponseError {
     /// OK without `Auth-Pass` where the client's own password is not known, and IMAP or POP3 needs one.
     #[error("did not send password")]
     NoPassword,
-    /// `Auth-Server` is no IP address.
+    /// `Auth-Server` is no IP address, or, where names are allowed, no host name.
     #[error("sent invalid server address:\"{0}\"")]
     Address(String),
     /// `Auth-Port` is no number from 1 to 65535.
     #[error("sent invalid server port:\"{0}\"")]
     Port(String),
+    /// `Auth-SSL-Upstream` is not `on`, `off` or `starttls`.
+    #[error("sent invalid Auth-SSL-Upstream:\"{0}\"")]
+    Encryption(String),
 }
 
 /// What the authentication server wants done.
@@ -53,6 +56,8 @@ pub enum Reply {
 pub struct Route {
     /// The mail server.
     pub server: Server,
+    /// `Auth-SSL-Upstream`, if it was sent: whether the way there is encrypted.
+    pub encryption: Option<Encryption>,
     /// The mail server as it was sent: `Auth-Server:Auth-Port`.
     pub name: String,
     /// `Auth-User`, or the client's.
@@ -68,6 +73,20 @@ pub enum Server {
     Ip(SocketAddr),
     /// `Auth-Server: unix:/path`.
     Unix(String),
+    /// `Auth-Server` is a host name, without a dot at its end; with `Auth-Port`. Who has no resolver gives
+    /// [`ResponseError::Address`].
+    Name(String, u16),
+}
+
+/// The value of `Auth-SSL-Upstream`, which nginx does not know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Encryption {
+    /// `off`
+    Off,
+    /// `on`: TLS from the first byte.
+    On,
+    /// `starttls`
+    StartTls,
 }
 
 /// The head of a response, header by header.
@@ -81,6 +100,7 @@ pub struct Response {
     port: Vec<u8>,
     user: Option<Vec<u8>>,
     password: Option<Secret>,
+    encryption: Option<Vec<u8>>,
     code: Option<Vec<u8>>,
     keep_alive: bool,
     close: bool,
@@ -138,9 +158,10 @@ impl Response {
         let user = self.user.unwrap_or_else(|| attempt.user.clone());
         let (server, name) = match unix {
             Some(path) => unix_server(path)?,
-            None => ip_server(&self.server, &self.port)?,
+            None => network_server(&self.server, &self.port)?,
         };
-        Ok(Route { server, name, user, password })
+        let encryption = self.encryption.as_deref().map(encryption).transpose()?;
+        Ok(Route { server, name, encryption, user, password })
     }
 
     fn header(&mut self, name: &[u8], value: &[u8]) -> Result<(), ResponseError> {
@@ -155,6 +176,8 @@ impl Response {
             self.user = Some(text(value)?.to_vec());
         } else if is("Auth-Pass") {
             self.password = Some(Secret::from(text(value)?));
+        } else if is("Auth-SSL-Upstream") {
+            self.encryption = Some(value.to_vec());
         } else if is("Auth-Wait") {
             self.delay = decimal(value).unwrap_or(self.delay);
         } else if is("Auth-Error-Code") {
@@ -202,11 +225,23 @@ fn unix_server(path: &[u8]) -> Result<(Server, String), ResponseError> {
     }
 }
 
-fn ip_server(server: &[u8], port: &[u8]) -> Result<(Server, String), ResponseError> {
-    let ip = parse_ip(server).ok_or_else(|| ResponseError::Address(printable(server)))?;
-    let number = parse_port(port).ok_or_else(|| ResponseError::Port(printable(port)))?;
+fn network_server(server: &[u8], port: &[u8]) -> Result<(Server, String), ResponseError> {
     let name = format!("{}:{}", printable(server), printable(port));
-    Ok((Server::Ip(SocketAddr::new(ip, number)), name))
+    let number = || parse_port(port).ok_or_else(|| ResponseError::Port(printable(port)));
+    if let Some(ip) = parse_ip(server) {
+        return Ok((Server::Ip(SocketAddr::new(ip, number()?)), name));
+    }
+    let host = host_name(server).ok_or_else(|| ResponseError::Address(printable(server)))?;
+    Ok((Server::Name(host, number()?), name))
+}
+
+fn encryption(value: &[u8]) -> Result<Encryption, ResponseError> {
+    match value {
+        b"off" => Ok(Encryption::Off),
+        b"on" => Ok(Encryption::On),
+        b"starttls" => Ok(Encryption::StartTls),
+        _ => Err(ResponseError::Encryption(printable(value))),
+    }
 }
 
 /// A value that is passed on to a client or a mail server: HTTP's own field values, RFC 9110 section 5.5.
