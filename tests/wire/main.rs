@@ -18,4 +18,5 @@ mod resolver;
 mod secrets;
 mod smtp;
 mod time;
+mod upstream;
 mod users_file;

@@ -23,7 +23,7 @@ impl Proxy {
     /// Starts the subject with that configuration, and waits until it listens.
     ///
     /// Each `@name@` in it becomes an address and port: one of `known`, or a free one of the proxy's own,
-    /// on an IPv6 address if the name ends in `6`.
+    /// on an IPv6 address if the name ends in `6`, on all IPv4 addresses if it is `any`.
     /// `@name.port@` is its port alone. `@prefix@` becomes the directory it runs in.
     #[track_caller]
     pub(crate) fn start(conf: &str, known: &[(&str, SocketAddr)]) -> Proxy {
@@ -156,7 +156,11 @@ impl Places {
     }
 
     fn ip_for(&self, name: &str) -> IpAddr {
-        if name.ends_with('6') { Ipv6Addr::LOCALHOST.into() } else { self.ip.into() }
+        match name {
+            "any" => Ipv4Addr::UNSPECIFIED.into(),
+            _ if name.ends_with('6') => Ipv6Addr::LOCALHOST.into(),
+            _ => self.ip.into(),
+        }
     }
 
     fn named(&mut self, name: &str) -> SocketAddr {
