@@ -164,11 +164,14 @@ impl Places {
     }
 
     fn named(&mut self, name: &str) -> SocketAddr {
-        if let Some(known) = self.known.get(name) {
+        if let Some(known) = self.known.get(name).or_else(|| self.own.get(name)) {
             return *known;
         }
         let ip = self.ip_for(name);
-        *self.own.entry(name.to_owned()).or_insert_with(|| free_port(ip))
+        let is_new = |place: &SocketAddr| self.own.values().all(|own| own.port() != place.port());
+        let place = std::iter::repeat_with(|| free_port(ip)).find(is_new).unwrap();
+        self.own.insert(name.to_owned(), place);
+        place
     }
 }
 
