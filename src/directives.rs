@@ -10,7 +10,7 @@ use crate::config::call::{Call, Outcome};
 use crate::config::setters::{self, APOP, CRAM_MD5, EXTERNAL, LOGIN, NONE, PLAIN};
 use crate::config::settings::{MailSettings, MainSettings};
 use crate::config::{error_log, ignored, listen, tls};
-use crate::tls::options::VerifyClient;
+use crate::tls::options::{UpstreamTls, VerifyClient};
 
 /// Outside every block, and in `-g`.
 pub const MAIN: Contexts = Contexts(1);
@@ -109,6 +109,17 @@ pub const DIRECTIVES: &[Entry<Action>] = &[
     row("auth_http", BOTH, ONE, Block(setters::auth_http)),
     row("auth_http_header", BOTH, TWO, Block(setters::auth_http_header)),
     row("auth_http_pass_client_cert", BOTH, ONE, Block(|s, c| c.flag(&mut s.auth_http_pass_client_cert))),
+    row("auth_http_ssl_certificate", BOTH, ONE, Block(|s, c| c.text(&mut s.auth_tls.meet(c).certificate))),
+    row("auth_http_ssl_certificate_key", BOTH, ONE, Block(|s, c| c.text(&mut s.auth_tls.meet(c).certificate_key))),
+    row("auth_http_ssl_name", BOTH, ONE, Block(|s, c| c.text(&mut s.auth_tls.meet(c).name))),
+    row(
+        "auth_http_ssl_trusted_certificate",
+        BOTH,
+        ONE,
+        Block(|s, c| c.text(&mut s.auth_tls.meet(c).trusted_certificate)),
+    ),
+    row("auth_http_ssl_verify", BOTH, ONE, Block(|s, c| c.flag(&mut s.auth_tls.meet(c).verify))),
+    row("auth_http_ssl_verify_depth", BOTH, ONE, Block(|s, c| c.number(&mut s.auth_tls.meet(c).verify_depth))),
     row("auth_http_timeout", BOTH, ONE, Block(|s, c| c.milliseconds(&mut s.auth_http_timeout))),
     row("auth_users_file", BOTH, ONE, Block(setters::auth_users_file)),
     // The protocols.
@@ -129,6 +140,25 @@ pub const DIRECTIVES: &[Entry<Action>] = &[
     row("proxy_protocol", BOTH, ONE, Block(|s, c| c.choice(&mut s.proxy_protocol, PROXY_PROTOCOLS))),
     row("proxy_smtp_auth", BOTH, ONE, Block(|s, c| c.flag(&mut s.proxy_smtp_auth))),
     row("proxy_timeout", BOTH, ONE, Block(|s, c| c.milliseconds(&mut s.proxy_timeout))),
+    row("proxy_ssl", BOTH, ONE, Block(|s, c| c.choice(&mut s.proxy_ssl, PROXY_SSL))),
+    row("proxy_ssl_certificate", BOTH, ONE, Block(|s, c| c.text(&mut s.proxy_tls.meet(c).certificate))),
+    row("proxy_ssl_certificate_key", BOTH, ONE, Block(|s, c| c.text(&mut s.proxy_tls.meet(c).certificate_key))),
+    row("proxy_ssl_ciphers", BOTH, ONE, Block(|s, c| c.text(&mut s.proxy_tls.meet(c).ciphers))),
+    row(
+        "proxy_ssl_conf_command",
+        BOTH,
+        TWO,
+        Block(|s, c| tls::conf_command(&mut s.proxy_tls.meet(c).conf_commands, c)),
+    ),
+    row("proxy_ssl_crl", BOTH, ONE, Block(|s, c| c.text(&mut s.proxy_tls.meet(c).crl))),
+    row("proxy_ssl_name", BOTH, ONE, Block(|s, c| c.text(&mut s.proxy_tls.meet(c).name))),
+    row("proxy_ssl_password_file", BOTH, ONE, Block(|s, c| tls::password_file(&mut s.proxy_tls.meet(c).passwords, c))),
+    row("proxy_ssl_protocols", BOTH, Arity::ANY, Block(|s, c| tls::protocols(&mut s.proxy_tls.meet(c).protocols, c))),
+    row("proxy_ssl_server_name", BOTH, ONE, Block(|s, c| c.flag(&mut s.proxy_tls.meet(c).server_name))),
+    row("proxy_ssl_session_reuse", BOTH, ONE, Block(|s, c| c.flag(&mut s.proxy_tls.meet(c).session_reuse))),
+    row("proxy_ssl_trusted_certificate", BOTH, ONE, Block(|s, c| c.text(&mut s.proxy_tls.meet(c).trusted_certificate))),
+    row("proxy_ssl_verify", BOTH, ONE, Block(|s, c| c.flag(&mut s.proxy_tls.meet(c).verify))),
+    row("proxy_ssl_verify_depth", BOTH, ONE, Block(|s, c| c.number(&mut s.proxy_tls.meet(c).verify_depth))),
     row("xclient", BOTH, ONE, Block(|s, c| c.flag(&mut s.xclient))),
     // TLS.
     row("ssl", BOTH, ONE, Block(tls::server::ssl)),
@@ -160,6 +190,9 @@ const SMTP_MECHANISMS: &[setters::Mechanism] = &[PLAIN, LOGIN, CRAM_MD5, EXTERNA
 
 const PROXY_PROTOCOLS: &[(&str, ProxyProtocol)] =
     &[("off", ProxyProtocol::Off), ("on", ProxyProtocol::V1), ("v2", ProxyProtocol::V2)];
+
+const PROXY_SSL: &[(&str, UpstreamTls)] =
+    &[("off", UpstreamTls::Off), ("on", UpstreamTls::On), ("starttls", UpstreamTls::StartTls)];
 
 const VERIFY_CLIENT: &[(&str, VerifyClient)] = &[
     ("off", VerifyClient::Off),

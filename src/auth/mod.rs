@@ -145,7 +145,8 @@ impl Backend {
         match config {
             config::Auth::Http(config) => http::Server::open(config, shared.pool.clone()).map(Backend::Http),
             config::Auth::UsersFile { path, proxy_pass } => {
-                users::Directory::open(path, proxy_pass.clone(), shared.hashing.clone()).map(Backend::Users)
+                users::Directory::open(path, proxy_pass.as_ref().map(|to| to.address.clone()), shared.hashing.clone())
+                    .map(Backend::Users)
             }
         }
     }

@@ -11,10 +11,11 @@ use super::listen::Listening;
 use super::paths::Paths;
 use super::settings::{AuthChoice, Dialect, Given, MailSettings, MainSettings, ProxyPass, ProxyTarget};
 use super::system::System;
-use super::tls::options::InForce;
-use super::{Auth, AuthHttp, FrontEnd, Process, Proxy, ProxyProtocol, Server, sharing};
+use super::tls::{client, options};
+use super::{Auth, AuthHttp, FrontEnd, MailServer, Process, Proxy, ProxyProtocol, Server, sharing};
 use crate::addr::Address;
 use crate::log::{Destination, Level, Spec};
+use crate::tls::options::UpstreamTls;
 
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
 const DEFAULT_RESOLVER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -87,6 +88,8 @@ impl Mail<'_> {
         for server in self.servers {
             self.check_auth(server, diagnostics);
         }
+        client::check(self, diagnostics);
+        client::warn_of_external(self, diagnostics);
         let users_file = |server| matches!(self.auth(server), Given::Good(AuthChoice::UsersFile(_)) | Given::Bad);
         if !self.servers.iter().any(users_file) {
             without_users_file(self.mail, diagnostics);
@@ -104,13 +107,29 @@ impl Mail<'_> {
         }
     }
 
-    fn auth<'s>(&'s self, server: &'s MailSettings) -> &'s Given<AuthChoice> {
+    /// Who decides about its logins.
+    pub fn auth<'s>(&'s self, server: &'s MailSettings) -> &'s Given<AuthChoice> {
         if server.auth == Given::Absent { &self.mail.auth } else { &server.auth }
     }
 
     /// Its TLS towards clients.
-    pub fn tls<'s>(&'s self, server: &'s MailSettings) -> InForce<'s> {
-        InForce { own: &server.tls, mail: &self.mail.tls }
+    pub fn tls<'s>(&'s self, server: &'s MailSettings) -> options::InForce<'s> {
+        options::InForce { own: &server.tls, mail: &self.mail.tls }
+    }
+
+    /// `proxy_ssl`
+    pub fn upstream_tls(&self, server: &MailSettings) -> UpstreamTls {
+        either(&server.proxy_ssl, &self.mail.proxy_ssl, UpstreamTls::Off)
+    }
+
+    /// Its TLS towards mail servers.
+    pub fn proxy_tls<'s>(&'s self, server: &'s MailSettings) -> client::InForce<'s> {
+        client::InForce { own: &server.proxy_tls, mail: &self.mail.proxy_tls, tell_name: false }
+    }
+
+    /// Its TLS towards the authentication server.
+    pub fn auth_tls<'s>(&'s self, server: &'s MailSettings) -> client::InForce<'s> {
+        client::InForce { own: &server.auth_tls, mail: &self.mail.auth_tls, tell_name: true }
     }
 
     /// The servers with all that they inherit, and their `listen`s.
@@ -199,13 +218,14 @@ impl Mail<'_> {
         let mail = self.mail;
         let headers = if own.auth_http_headers.is_empty() { &mail.auth_http_headers } else { &own.auth_http_headers };
         match self.auth(own) {
-            Given::Good(AuthChoice::Http { addresses, host, uri }) => Some(Auth::Http(AuthHttp {
+            Given::Good(AuthChoice::Http { addresses, host, uri, https }) => Some(Auth::Http(AuthHttp {
                 addresses: addresses.clone(),
                 host: host.clone(),
                 uri: uri.clone(),
                 headers: headers.clone(),
                 timeout: either(&own.auth_http_timeout, &mail.auth_http_timeout, DEFAULT_TIMEOUT),
                 pass_client_cert: either(&own.auth_http_pass_client_cert, &mail.auth_http_pass_client_cert, false),
+                tls: https.then(|| self.auth_tls(own).options(self.paths)),
             })),
             Given::Good(AuthChoice::UsersFile(path)) => Some(Auth::UsersFile {
                 path: path.clone(),
@@ -224,6 +244,8 @@ impl Mail<'_> {
             smtp_auth: either(&own.proxy_smtp_auth, &mail.proxy_smtp_auth, false),
             xclient: either(&own.xclient, &mail.xclient, true),
             proxy_protocol: either(&own.proxy_protocol, &mail.proxy_protocol, ProxyProtocol::Off),
+            ssl: self.upstream_tls(own),
+            tls: self.proxy_tls(own).options(self.paths),
         }
     }
 }
@@ -243,16 +265,17 @@ fn without_users_file(block: &MailSettings, diagnostics: &mut Diagnostics) {
 }
 
 /// The port of a mail server that `proxy_pass` gives none is that of the protocol: 143, 110 or 25.
-fn target(proxy_pass: &ProxyPass, protocol: Protocol) -> Address {
+fn target(proxy_pass: &ProxyPass, protocol: Protocol) -> MailServer {
     let default_port = match protocol {
         Protocol::Imap => 143,
         Protocol::Pop3 => 110,
         Protocol::Smtp => 25,
     };
-    match &proxy_pass.target {
+    let address = match &proxy_pass.target {
         ProxyTarget::Ip(ip, port) => Address::Ip((*ip, port.unwrap_or(default_port)).into()),
         ProxyTarget::Unix(path) => Address::Unix(path.clone()),
-    }
+    };
+    MailServer { address, host: proxy_pass.host.clone() }
 }
 
 fn either<T: Clone>(own: &Option<T>, outer: &Option<T>, default: T) -> T {

@@ -31,7 +31,7 @@ use gatepost_proto::{Protocol, imap, pop3, smtp};
 
 use crate::addr::Address;
 use crate::log;
-use crate::tls::options::ServerOptions;
+use crate::tls::options::{ClientOptions, ServerOptions, UpstreamTls};
 
 pub use diagnostic::Diagnostic;
 pub use load::load;
@@ -206,8 +206,17 @@ pub enum Auth {
         /// The file, absolute.
         path: PathBuf,
         /// `proxy_pass`: the server where a line names none.
-        proxy_pass: Option<Address>,
+        proxy_pass: Option<MailServer>,
     },
+}
+
+/// A mail server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MailServer {
+    /// Where it is.
+    pub address: Address,
+    /// Its host name, if it is known by one: what its certificate is checked for.
+    pub host: Option<String>,
 }
 
 /// `auth_http` and its kin.
@@ -225,6 +234,8 @@ pub struct AuthHttp {
     pub timeout: Duration,
     /// `auth_http_pass_client_cert` (off): whether the server is told the client's whole certificate.
     pub pass_client_cert: bool,
+    /// `https://`, with `auth_http_ssl_*`.
+    pub tls: Option<ClientOptions>,
 }
 
 /// `proxy_*` and `xclient`.
@@ -242,6 +253,10 @@ pub struct Proxy {
     pub xclient: bool,
     /// `proxy_protocol` (off).
     pub proxy_protocol: ProxyProtocol,
+    /// `proxy_ssl` (off), unless the authentication server says otherwise.
+    pub ssl: UpstreamTls,
+    /// `proxy_ssl_*`: how, where there is TLS.
+    pub tls: ClientOptions,
 }
 
 /// `proxy_protocol` towards mail servers.

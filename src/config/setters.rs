@@ -130,20 +130,26 @@ fn on_off(text: &str) -> Option<bool> {
     }
 }
 
-/// `auth_http [http://]host[:port][uri];`, the last of which wins.
+/// `auth_http [http://|https://]host[:port][uri];`, the last of which wins.
 pub fn auth_http(mail: &mut MailSettings, call: &mut Call<'_>) -> Outcome {
     const HTTP_PORT: u16 = 80;
+    const HTTPS_PORT: u16 = 443;
     if matches!(mail.auth, Given::Good(AuthChoice::UsersFile(_))) {
         return Err(incompatible(call, "auth_users_file"));
     }
     mail.auth = Given::Bad;
-    let text = call.args[0].strip_prefix("http://").unwrap_or(&call.args[0]);
+    let url = &call.args[0];
+    let (text, default_port) = match url.strip_prefix("https://") {
+        Some(rest) => (rest, HTTPS_PORT),
+        None => (url.strip_prefix("http://").unwrap_or(url), HTTP_PORT),
+    };
+    let https = default_port == HTTPS_PORT;
     let found = address::parse(text, Form::WithUri).and_then(|written| {
-        let port = written.ports.as_ref().map_or(HTTP_PORT, |ports| *ports.start());
+        let port = written.ports.as_ref().map_or(default_port, |ports| *ports.start());
         let addresses = call.resolve(&written)?.with_port(port);
         let host = if matches!(written.host, Host::Unix(_)) { "localhost" } else { written.host_text };
         let uri = if written.uri.is_empty() { "/" } else { written.uri };
-        Ok(AuthChoice::Http { addresses, host: host.to_string(), uri: uri.to_string() })
+        Ok(AuthChoice::Http { addresses, host: host.to_string(), uri: uri.to_string(), https })
     });
     mail.auth = Given::Good(found.map_err(|reason| format!("{reason} in auth_http \"{text}\""))?);
     Ok(())
@@ -174,8 +180,9 @@ pub fn auth_http_header(mail: &mut MailSettings, call: &mut Call<'_>) -> Outcome
 pub fn proxy_pass(mail: &mut MailSettings, call: &mut Call<'_>) -> Outcome {
     call.once(&mail.proxy_pass)?;
     let text = &call.args[0];
-    let mut port = None;
+    let (mut host, mut port) = (None, None);
     let found = address::parse(text, Form::Plain).and_then(|written| {
+        host = if let Host::Name(name) = written.host { Some(name.to_string()) } else { None };
         port = written.ports.as_ref().map(|ports| *ports.start());
         Ok(call.resolve(&written)?.with_port(0).swap_remove(0))
     });
@@ -183,7 +190,7 @@ pub fn proxy_pass(mail: &mut MailSettings, call: &mut Call<'_>) -> Outcome {
         Address::Ip(address) => ProxyTarget::Ip(address.ip(), port),
         Address::Unix(path) => ProxyTarget::Unix(path),
     };
-    mail.proxy_pass = Some(ProxyPass { target, place: call.place.clone() });
+    mail.proxy_pass = Some(ProxyPass { target, host, place: call.place.clone() });
     Ok(())
 }
 

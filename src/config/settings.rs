@@ -8,9 +8,10 @@ use gatepost_proto::{Mechanisms, Protocol};
 
 use super::diagnostic::Place;
 use super::listen::Listen;
-use super::tls::settings::ServerSettings;
+use super::tls::settings::{ClientSettings, ServerSettings};
 use super::{Network, ProxyProtocol, Resolver};
 use crate::log;
+use crate::tls::options::UpstreamTls;
 
 /// The main level and `events`. `None` is "not set".
 #[derive(Debug, Default)]
@@ -70,6 +71,9 @@ pub struct MailSettings {
     pub xclient: Option<bool>,
     pub real_ip_from: Vec<Network>,
     pub tls: ServerSettings,
+    pub proxy_ssl: Option<UpstreamTls>,
+    pub proxy_tls: ClientSettings,
+    pub auth_tls: ClientSettings,
 }
 
 /// A value whose absence is a mistake, so that a bad one must not look like none.
@@ -95,7 +99,7 @@ pub struct Dialect {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AuthChoice {
     /// `auth_http`
-    Http { addresses: Vec<crate::addr::Address>, host: String, uri: String },
+    Http { addresses: Vec<crate::addr::Address>, host: String, uri: String, https: bool },
     /// `auth_users_file`
     UsersFile(PathBuf),
 }
@@ -104,6 +108,8 @@ pub enum AuthChoice {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProxyPass {
     pub target: ProxyTarget,
+    /// The host's name, if it is not a literal address.
+    pub host: Option<String>,
     pub place: Place,
 }
 
@@ -147,6 +153,9 @@ impl MailSettings {
             xclient: None,
             real_ip_from: Vec::new(),
             tls: ServerSettings::default(),
+            proxy_ssl: None,
+            proxy_tls: ClientSettings::default(),
+            auth_tls: ClientSettings::default(),
         }
     }
 }

@@ -14,7 +14,7 @@ use super::system::System;
 use super::*;
 use crate::log::{Destination, Level};
 
-/// A machine with one file.
+/// A machine with two files.
 struct Fake {
     text: String,
 }
@@ -22,6 +22,7 @@ struct Fake {
 impl Files for Fake {
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
         match path.to_str() {
+            Some("/conf/passwords") => Ok(b"one\r\n\n two".to_vec()),
             Some("/conf/main") => Ok(self.text.clone().into_bytes()),
             _ => Err(io::Error::from_raw_os_error(libc::ENOENT)),
         }
@@ -65,7 +66,7 @@ impl System for Fake {
     }
 }
 
-fn read(text: &str) -> (Option<Config>, Vec<String>) {
+pub(super) fn read(text: &str) -> (Option<Config>, Vec<String>) {
     let paths = Paths {
         prefix: "/prefix/".into(),
         file: "/conf/main".into(),
@@ -76,13 +77,13 @@ fn read(text: &str) -> (Option<Config>, Vec<String>) {
     (loaded.config, loaded.diagnostics.iter().map(ToString::to_string).collect())
 }
 
-fn config(text: &str) -> Config {
+pub(super) fn config(text: &str) -> Config {
     let (config, diagnostics) = read(text);
     config.unwrap_or_else(|| panic!("{diagnostics:?}"))
 }
 
 /// The one server of a `mail` block.
-fn server(mail: &str, server: &str) -> Arc<Server> {
+pub(super) fn server(mail: &str, server: &str) -> Arc<Server> {
     let text = format!("mail {{ auth_http 127.0.0.1; {mail} server {{ listen 143; {server} }} }}");
     Arc::clone(&config(&text).servers[0])
 }
@@ -226,16 +227,19 @@ fn users_files() {
         .servers
         .iter()
         .map(|server| match &server.auth {
-            Auth::UsersFile { path, proxy_pass } => format!("{} {}", path.display(), proxy_pass.as_ref().unwrap()),
+            Auth::UsersFile { path, proxy_pass } => {
+                let to = proxy_pass.as_ref().unwrap();
+                format!("{} {} {:?}", path.display(), to.address, to.host.as_deref().unwrap_or_default())
+            }
             Auth::Http(_) => "http".to_string(),
         })
         .collect();
     let expected = [
-        "/conf/users 192.0.2.1:143",
-        "/conf/users 192.0.2.1:110",
-        "/conf/users 192.0.2.1:25",
-        "/u 192.0.2.1:26",
-        "/conf/users unix:/s",
+        "/conf/users 192.0.2.1:143 \"\"",
+        "/conf/users 192.0.2.1:110 \"\"",
+        "/conf/users 192.0.2.1:25 \"\"",
+        "/u 192.0.2.1:26 \"two.test\"",
+        "/conf/users unix:/s \"\"",
         "http",
     ];
     assert_eq!(shown, expected);

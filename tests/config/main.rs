@@ -88,3 +88,8 @@ fn what_tls_needs() {
 fn servers_on_one_address() {
     check(rows_tls::SHARING);
 }
+
+#[test]
+fn tls_towards_other_servers() {
+    check(rows_tls::UPSTREAM);
+}

@@ -232,10 +232,17 @@ pub(crate) const SERVERS: &[Row] = &[
 pub(crate) const AUTHENTICATION: &[Row] = &[
     row(At::Server, "auth_http 127.0.0.1:9000/x?y; auth_http unix:/run/auth.sock:/uri; auth_http [::1]/x;", &[]),
     row(At::Server, "auth_http http://127.0.0.1/;", &[]),
+    differs("no TLS in nginx", At::Server, "auth_http https://127.0.0.1/;", &[]),
+    differs(
+        "no TLS in nginx",
+        At::Server,
+        "auth_http https://nosuchhost.invalid/x;",
+        &[r#"[emerg] host not found in auth_http "nosuchhost.invalid/x" in @:9"#],
+    ),
     row(
         At::Server,
-        "auth_http https://127.0.0.1/;",
-        &[r#"[emerg] invalid port in auth_http "https://127.0.0.1/" in @:9"#],
+        "auth_http HTTP://127.0.0.1/;",
+        &[r#"[emerg] invalid port in auth_http "HTTP://127.0.0.1/" in @:9"#],
     ),
     row(
         At::Server,
@@ -364,7 +371,7 @@ pub(crate) const AUTHENTICATION: &[Row] = &[
 pub(crate) const PROTOCOLS: &[Row] = &[
     row(
         At::Server,
-        "imap_auth PLAIN Login CRAM-MD5 external; pop3_auth plain apop cram-md5 external; smtp_auth login none;",
+        "imap_auth PLAIN Login CRAM-MD5; pop3_auth plain apop cram-md5 external; smtp_auth login none;",
         &[],
     ),
     row(At::Server, "imap_auth plain plain;", &[r#"[warn] duplicate value "plain" in @:9"#]),

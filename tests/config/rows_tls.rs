@@ -282,3 +282,98 @@ pub(crate) const SHARING: &[Row] = &[
         &[r#"[emerg] duplicate "0.0.0.0:14311" address and port pair in @:9"#],
     ),
 ];
+
+/// Towards mail servers and the authentication server, and what nginx does not warn about.
+pub(crate) const UPSTREAM: &[Row] = &[
+    differs(
+        "not in nginx",
+        At::Server,
+        "proxy_ssl on; proxy_ssl_verify off; proxy_ssl_verify_depth 2; proxy_ssl_name a; proxy_ssl_server_name on; \
+         proxy_ssl_session_reuse off; proxy_ssl_protocols TLSv1.3; proxy_ssl_ciphers HIGH; \
+         proxy_ssl_password_file passwords;",
+        &[],
+    ),
+    differs("not in nginx", At::Server, "proxy_ssl StartTLS;", &[]),
+    differs("not in nginx", At::Server, "proxy_ssl yes;", &[r#"[emerg] invalid value "yes" in @:9"#]),
+    differs(
+        "not in nginx",
+        At::Server,
+        "proxy_ssl off; proxy_ssl off;",
+        &[r#"[emerg] "proxy_ssl" directive is duplicate in @:9"#],
+    ),
+    differs(
+        "not in nginx",
+        At::Server,
+        "proxy_ssl_verify 1;",
+        &[r#"[emerg] invalid value "1" in "proxy_ssl_verify" directive, it must be "on" or "off" in @:9"#],
+    ),
+    differs(
+        "not in nginx",
+        At::Server,
+        "proxy_ssl_certificate cert.pem;",
+        &[r#"[emerg] no "proxy_ssl_certificate_key" is defined for certificate "cert.pem""#],
+    ),
+    // An authentication server may decide on TLS, a users file cannot.
+    differs("not in nginx", At::Server, "proxy_ssl_verify off;", &[]),
+    differs(
+        "not in nginx",
+        At::Server,
+        "auth_users_file users; proxy_ssl_verify off;",
+        &[
+            r#"[warn] the "proxy_ssl_verify" directive has no effect without "proxy_ssl", and there is no "auth_http" to decide on it, ignored in @:9"#,
+        ],
+    ),
+    differs("not in nginx", At::Server, "auth_users_file users; proxy_ssl on; proxy_ssl_verify off;", &[]),
+    differs(
+        "not in nginx",
+        At::Server,
+        "auth_users_file users; proxy_ssl on; proxy_pass unix:/s;",
+        &[r#"[emerg] no "proxy_ssl_name" is defined for "proxy_pass unix:/s" in @:9"#],
+    ),
+    differs(
+        "not in nginx",
+        At::Server,
+        "auth_users_file users; proxy_ssl on; proxy_pass unix:/s; proxy_ssl_name a;",
+        &[],
+    ),
+    // The authentication server.
+    differs(
+        "not in nginx",
+        At::Server,
+        "auth_http https://127.0.0.1:1/x; auth_http_ssl_verify on; auth_http_ssl_verify_depth 2; \
+         auth_http_ssl_trusted_certificate cert.pem; auth_http_ssl_name a; auth_http_ssl_certificate cert.pem; \
+         auth_http_ssl_certificate_key key.pem;",
+        &[],
+    ),
+    differs(
+        "not in nginx",
+        At::Server,
+        "auth_http https://127.0.0.1:1/x; auth_http_ssl_certificate cert.pem;",
+        &[r#"[emerg] no "auth_http_ssl_certificate_key" is defined for certificate "cert.pem""#],
+    ),
+    differs(
+        "not in nginx",
+        At::Mail,
+        "auth_http_ssl_name a;",
+        &[r#"[warn] the "auth_http_ssl_name" directive has no effect without "auth_http https://...", ignored in @:7"#],
+    ),
+    differs(
+        "not in nginx",
+        At::Mail,
+        "auth_http_ssl_name a; server { listen 14311; protocol imap; auth_http https://127.0.0.1; }",
+        &[],
+    ),
+    // Who claims a name must prove it.
+    differs(
+        "nginx does not warn",
+        At::Server,
+        "imap_auth external; pop3_auth external;",
+        &[r#"[warn] "imap_auth external" without "ssl_verify_client": no certificate is asked for in @:8"#],
+    ),
+    row(
+        At::Server,
+        "imap_auth external; starttls on; ssl_certificate cert.pem; ssl_certificate_key key.pem; \
+         ssl_verify_client optional_no_ca;",
+        &[],
+    ),
+];

@@ -21,6 +21,7 @@ fn config(addresses: Vec<Address>) -> AuthHttp {
         headers: Vec::new(),
         timeout: Duration::from_secs(5),
         pass_client_cert: false,
+        tls: None,
     }
 }
 

@@ -2,10 +2,13 @@
 //!
 //! Certificates and keys are not opened here, but when a configuration is put to work.
 
+pub mod client;
 pub mod options;
 pub mod server;
 mod session_cache;
 pub mod settings;
+#[cfg(test)]
+mod tests;
 
 use std::path::PathBuf;
 
@@ -19,6 +22,9 @@ use crate::tls::options::Protocols;
 /// What `*_ssl_protocols` is where it is not set.
 const DEFAULT_PROTOCOLS: Protocols =
     Protocols { sslv2: false, sslv3: false, tlsv1: false, tlsv1_1: false, tlsv1_2: true, tlsv1_3: true };
+
+/// What `*_ssl_verify_depth` is where it is not set.
+const DEFAULT_DEPTH: u64 = 1;
 
 type Protocol = (&'static str, fn(&mut Protocols) -> &mut bool);
 
@@ -101,4 +107,9 @@ fn file(own: &Option<String>, mail: &Option<String>, paths: &Paths) -> Option<Pa
 /// A list: the server's own, or else that of `mail`.
 fn list<T: Clone>(own: &[T], mail: &[T]) -> Vec<T> {
     if own.is_empty() { mail.to_vec() } else { own.to_vec() }
+}
+
+/// A depth that fits what OpenSSL counts it with.
+fn depth(number: u64) -> u32 {
+    u32::try_from(number).unwrap_or(i32::MAX.unsigned_abs()).min(i32::MAX.unsigned_abs())
 }

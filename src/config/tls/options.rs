@@ -5,7 +5,7 @@ use std::time::Duration;
 use gatepost_proto::StartTls;
 
 use super::settings::{Cache, ServerSettings};
-use super::{DEFAULT_PROTOCOLS, certificate, file, key, list};
+use super::{DEFAULT_DEPTH, DEFAULT_PROTOCOLS, certificate, depth, file, key, list};
 use crate::config::diagnostic::{Diagnostics, Place};
 use crate::config::paths::Paths;
 use crate::tls::options::{KeyPair, ServerOptions, SessionCache, VerifyClient, WithoutCache};
@@ -13,7 +13,6 @@ use crate::tls::options::{KeyPair, ServerOptions, SessionCache, VerifyClient, Wi
 const DEFAULT_CIPHERS: &str = "HIGH:!aNULL:!MD5";
 const DEFAULT_CURVE: &str = "auto";
 const DEFAULT_SESSION_TIMEOUT: Duration = Duration::from_secs(300);
-const DEFAULT_DEPTH: u64 = 1;
 
 /// The TLS directives that are in force for a server.
 #[derive(Clone, Copy)]
@@ -137,9 +136,4 @@ impl<'a> InForce<'a> {
     fn value<T: Clone + 'a>(self, of: impl Fn(&'a ServerSettings) -> Option<&'a T>, default: impl FnOnce() -> T) -> T {
         of(self.own).or_else(|| of(self.mail)).cloned().unwrap_or_else(default)
     }
-}
-
-/// A depth that fits what OpenSSL counts it with.
-fn depth(number: u64) -> u32 {
-    u32::try_from(number).unwrap_or(i32::MAX.unsigned_abs()).min(i32::MAX.unsigned_abs())
 }

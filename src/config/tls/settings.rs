@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use gatepost_proto::{Secret, StartTls};
 
+use crate::config::call::Call;
 use crate::config::diagnostic::Place;
 use crate::tls::options::{Protocols, SharedCache, VerifyClient};
 
@@ -50,4 +51,33 @@ pub enum Cache {
     Builtin(usize),
     /// Only `shared:...` is given.
     SharedOnly,
+}
+
+/// TLS towards mail servers or an authentication server, in a `mail` or `server` block. `None` and empty lists are "not
+/// set".
+#[derive(Debug, Default)]
+pub struct ClientSettings {
+    /// The directives that were met, and where.
+    pub met: Vec<(String, Place)>,
+    pub verify: Option<bool>,
+    pub verify_depth: Option<u64>,
+    pub trusted_certificate: Option<String>,
+    pub crl: Option<String>,
+    pub name: Option<String>,
+    pub server_name: Option<bool>,
+    pub certificate: Option<String>,
+    pub certificate_key: Option<String>,
+    pub passwords: Option<Vec<Secret>>,
+    pub protocols: Option<Protocols>,
+    pub ciphers: Option<String>,
+    pub session_reuse: Option<bool>,
+    pub conf_commands: Vec<(String, String)>,
+}
+
+impl ClientSettings {
+    /// These, of which a directive is about to set something.
+    pub fn meet(&mut self, call: &Call<'_>) -> &mut ClientSettings {
+        self.met.push((call.name.to_string(), call.place.clone()));
+        self
+    }
 }

@@ -1,0 +1,154 @@
+//! TLS towards mail servers (`proxy_ssl_*`) and the authentication server (`auth_http_ssl_*`): what a server inherits,
+//! and which directives lead nowhere.
+
+use gatepost_proto::Protocol;
+
+use super::settings::ClientSettings;
+use super::{DEFAULT_DEPTH, DEFAULT_PROTOCOLS, certificate, depth, file, key, list};
+use crate::config::diagnostic::{Diagnostics, Place};
+use crate::config::merge::Mail;
+use crate::config::paths::Paths;
+use crate::config::settings::{AuthChoice, Given, MailSettings, ProxyTarget};
+use crate::log::Level;
+use crate::tls::options::{ClientOptions, KeyPair, UpstreamTls, VerifyClient};
+
+/// As in nginx's stream proxy.
+const DEFAULT_CIPHERS: &str = "DEFAULT";
+
+/// The directives that are in force for a server.
+#[derive(Clone, Copy)]
+pub struct InForce<'a> {
+    /// Its own.
+    pub own: &'a ClientSettings,
+    /// Those of `mail`.
+    pub mail: &'a ClientSettings,
+    /// Whether the name is told to the server where nothing says so.
+    pub tell_name: bool,
+}
+
+impl<'a> InForce<'a> {
+    /// All of them.
+    pub fn options(self, paths: &Paths) -> ClientOptions {
+        let InForce { own, mail, tell_name } = self;
+        let certificate = self.certificate().map(|text| certificate(text, paths));
+        let key = self.certificate_key().map(|text| key(text, paths));
+        ClientOptions {
+            verify: own.verify.or(mail.verify).unwrap_or(true),
+            verify_depth: depth(own.verify_depth.or(mail.verify_depth).unwrap_or(DEFAULT_DEPTH)),
+            trusted_certificate: file(&own.trusted_certificate, &mail.trusted_certificate, paths),
+            crl: file(&own.crl, &mail.crl, paths),
+            name: self.name().cloned(),
+            server_name: own.server_name.or(mail.server_name).unwrap_or(tell_name),
+            certificate: certificate.zip(key).map(|(certificate, key)| KeyPair { certificate, key }),
+            passwords: own.passwords.as_ref().or(mail.passwords.as_ref()).cloned().unwrap_or_default(),
+            protocols: own.protocols.or(mail.protocols).unwrap_or(DEFAULT_PROTOCOLS),
+            ciphers: own.ciphers.as_ref().or(mail.ciphers.as_ref()).map_or(DEFAULT_CIPHERS, |text| text).to_string(),
+            session_reuse: own.session_reuse.or(mail.session_reuse).unwrap_or(true),
+            conf_commands: list(&own.conf_commands, &mail.conf_commands),
+        }
+    }
+
+    fn name(self) -> Option<&'a String> {
+        self.own.name.as_ref().or(self.mail.name.as_ref()).filter(|name| !name.is_empty())
+    }
+
+    /// `""` is none.
+    fn certificate(self) -> Option<&'a String> {
+        self.own.certificate.as_ref().or(self.mail.certificate.as_ref()).filter(|text| !text.is_empty())
+    }
+
+    fn certificate_key(self) -> Option<&'a String> {
+        self.own.certificate_key.as_ref().or(self.mail.certificate_key.as_ref())
+    }
+
+    fn check_key(self, prefix: &str, diagnostics: &mut Diagnostics) {
+        if let (Some(certificate), None) = (self.certificate(), self.certificate_key()) {
+            let message = format!("no \"{prefix}_certificate_key\" is defined for certificate \"{certificate}\"");
+            diagnostics.error(&Place::Nowhere, message);
+        }
+    }
+}
+
+/// Finds what TLS towards other servers lacks, and warns of directives without effect.
+pub fn check(mail: &Mail<'_>, diagnostics: &mut Diagnostics) {
+    for server in mail.servers {
+        if speaks_tls_to_mail_servers(mail, server) {
+            mail.proxy_tls(server).check_key("proxy_ssl", diagnostics);
+            check_name(mail, server, diagnostics);
+        }
+        if asks_by_tls(mail, server) {
+            mail.auth_tls(server).check_key("auth_http_ssl", diagnostics);
+        }
+    }
+    let without_effect = "without \"proxy_ssl\", and there is no \"auth_http\" to decide on it";
+    warn(mail, speaks_tls_to_mail_servers, |block| &block.proxy_tls, without_effect, diagnostics);
+    warn(mail, asks_by_tls, |block| &block.auth_tls, "without \"auth_http https://...\"", diagnostics);
+}
+
+/// Whether it may come to TLS with a mail server: the authentication server may ask for it, too.
+fn speaks_tls_to_mail_servers(mail: &Mail<'_>, server: &MailSettings) -> bool {
+    mail.upstream_tls(server) != UpstreamTls::Off || !matches!(mail.auth(server), Given::Good(AuthChoice::UsersFile(_)))
+}
+
+fn asks_by_tls(mail: &Mail<'_>, server: &MailSettings) -> bool {
+    match mail.auth(server) {
+        Given::Good(AuthChoice::Http { https, .. }) => *https,
+        Given::Good(AuthChoice::UsersFile(_)) => false,
+        Given::Absent | Given::Bad => true,
+    }
+}
+
+/// A socket's path is no name that a certificate could have.
+fn check_name(mail: &Mail<'_>, server: &MailSettings, diagnostics: &mut Diagnostics) {
+    let tls = mail.proxy_tls(server);
+    let verified = tls.own.verify.or(tls.mail.verify).unwrap_or(true);
+    let Given::Good(AuthChoice::UsersFile(_)) = mail.auth(server) else { return };
+    if let Some(proxy_pass) = server.proxy_pass.as_ref().or(mail.mail.proxy_pass.as_ref())
+        && let ProxyTarget::Unix(path) = &proxy_pass.target
+        && verified
+        && tls.name().is_none()
+    {
+        let message = format!("no \"proxy_ssl_name\" is defined for \"proxy_pass unix:{}\"", path.display());
+        diagnostics.error(&proxy_pass.place, message);
+    }
+}
+
+/// Warns of the directives of each block under which nobody uses them.
+fn warn<'a>(
+    mail: &Mail<'a>,
+    used: impl Fn(&Mail<'a>, &MailSettings) -> bool,
+    of: impl Fn(&MailSettings) -> &ClientSettings,
+    why: &str,
+    diagnostics: &mut Diagnostics,
+) {
+    let mut tell = |block: &MailSettings| {
+        for (name, place) in &of(block).met {
+            let message = format!("the \"{name}\" directive has no effect {why}, ignored");
+            diagnostics.push(Level::Warn, place, message);
+        }
+    };
+    if !mail.mail.tainted && !mail.servers.iter().any(|server| used(mail, server)) {
+        tell(mail.mail);
+    }
+    mail.servers.iter().filter(|server| !used(mail, server)).for_each(&mut tell);
+}
+
+/// EXTERNAL is the claim of a name that the client's certificate should prove. nginx leaves it to the authentication
+/// server to find out that there is none.
+pub fn warn_of_external(mail: &Mail<'_>, diagnostics: &mut Diagnostics) {
+    for server in mail.servers {
+        let Given::Good(protocol) = server.protocol else { continue };
+        let (own, inherited) = match protocol {
+            Protocol::Imap => (&server.imap, &mail.mail.imap),
+            Protocol::Pop3 => (&server.pop3, &mail.mail.pop3),
+            Protocol::Smtp => (&server.smtp, &mail.mail.smtp),
+        };
+        let external = own.auth.or(inherited.auth).is_some_and(|auth| auth.external);
+        if external && mail.tls(server).verify_client() == VerifyClient::Off {
+            let name = protocol.name();
+            let message =
+                format!("\"{name}_auth external\" without \"ssl_verify_client\": no certificate is asked for");
+            diagnostics.push(Level::Warn, &server.place, message);
+        }
+    }
+}
