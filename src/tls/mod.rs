@@ -1,3 +1,16 @@
 //! TLS on both sides.
 
+mod error;
+pub mod facts;
+mod ffi;
+mod handshake;
 pub mod options;
+mod pem;
+pub mod server;
+mod sessions;
+#[cfg(test)]
+mod testing;
+mod tickets;
+
+pub use handshake::HandshakeError;
+pub use sessions::Caches;

@@ -1,0 +1,108 @@
+//! Certificates, keys and revocation lists, out of files or the configuration itself. Errors are nginx's.
+
+use std::path::Path;
+
+use gatepost_proto::Secret;
+use openssl::pkey::{PKey, Private};
+use openssl::ssl::SslContextBuilder;
+use openssl::x509::X509;
+use openssl::x509::store::X509StoreBuilderRef;
+use zeroize::Zeroizing;
+
+use super::options::KeyPair;
+use super::{error, ffi};
+
+/// Gives a context a certificate, its chain and its key. Each kind of key has a place of its own in a context.
+///
+/// # Errors
+/// When a file cannot be read, when it does not hold what it should, when the key is not the certificate's.
+pub(super) fn use_key_pair(
+    context: &mut SslContextBuilder,
+    pair: &KeyPair,
+    passwords: &[Secret],
+) -> Result<X509, String> {
+    let path = &pair.certificate;
+    let mut chain = certificates(path)?.into_iter();
+    let certificate = chain.next().expect("a file without certificates is an error");
+    context
+        .set_certificate(&certificate)
+        .map_err(|errors| error::failed(&format!("SSL_CTX_use_certificate(\"{}\")", path.display()), &errors))?;
+    for issuer in chain {
+        ffi::add_to_chain(context, issuer)
+            .map_err(|errors| error::failed(&format!("SSL_CTX_set0_chain(\"{}\")", path.display()), &errors))?;
+    }
+    let key = key(&pair.key, passwords)?;
+    context
+        .set_private_key(&key)
+        .map_err(|errors| error::failed(&format!("SSL_CTX_use_PrivateKey(\"{}\")", pair.key.display()), &errors))?;
+    Ok(certificate)
+}
+
+/// Reads certificates: one, or more than one.
+///
+/// # Errors
+/// When the file cannot be read, or does not hold any.
+pub(super) fn certificates(path: &Path) -> Result<Vec<X509>, String> {
+    let fail = |why: String| format!("cannot load certificate \"{}\": {why}", path.display());
+    let pem = read(path).map_err(fail)?;
+    ffi::certificates(&pem).map_err(|(call, errors)| fail(error::failed(call, &errors)))
+}
+
+/// Adds the certificates of a file to a store, and gives them.
+///
+/// # Errors
+/// When the file cannot be read, or does not hold any.
+pub(super) fn trust(store: &mut X509StoreBuilderRef, path: &Path) -> Result<Vec<X509>, String> {
+    let found = certificates(path)?;
+    for certificate in &found {
+        store
+            .add_cert(certificate.clone())
+            .map_err(|errors| error::failed(&format!("X509_STORE_add_cert(\"{}\")", path.display()), &errors))?;
+    }
+    Ok(found)
+}
+
+/// Adds the revocation lists of a file to a store.
+///
+/// # Errors
+/// When the file cannot be read, or does not hold any.
+pub(super) fn add_crls(store: &mut X509StoreBuilderRef, path: &Path) -> Result<(), String> {
+    let fail = |why: String| format!("cannot load CRL \"{}\": {why}", path.display());
+    let pem = read(path).map_err(fail)?;
+    ffi::add_crls(store, &pem).map_err(|(call, errors)| fail(error::failed(call, &errors)))
+}
+
+/// What a file holds, or the value itself behind `data:`.
+fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
+    if let Some(data) = after(path, "data:") {
+        return Ok(Zeroizing::new(data.as_bytes().to_vec()));
+    }
+    std::fs::read(path)
+        .map(Zeroizing::new)
+        .map_err(|error| format!("BIO_new_file() failed{}", error::open_failed(path, &error)))
+}
+
+/// The rest of a value that is not a path.
+fn after<'a>(path: &'a Path, prefix: &str) -> Option<&'a str> {
+    path.to_str()?.strip_prefix(prefix)
+}
+
+/// Reads a private key, trying each password if it is encrypted.
+fn key(path: &Path, passwords: &[Secret]) -> Result<PKey<Private>, String> {
+    let fail = |why: String| format!("cannot load certificate key \"{}\": {why}", path.display());
+    let pem = read(path).map_err(fail)?;
+    decrypt(&pem, passwords).map_err(|errors| fail(error::failed("PEM_read_bio_PrivateKey()", &errors)))
+}
+
+/// Without a password it is OpenSSL that asks, on the terminal, as with nginx.
+fn decrypt(pem: &[u8], passwords: &[Secret]) -> Result<PKey<Private>, openssl::error::ErrorStack> {
+    let Some((last, others)) = passwords.split_last() else { return PKey::private_key_from_pem(pem) };
+    let try_one = |password: &Secret| {
+        PKey::private_key_from_pem_callback(pem, |buffer| {
+            let length = password.expose().len().min(buffer.len());
+            buffer[..length].copy_from_slice(&password.expose()[..length]);
+            Ok(length)
+        })
+    };
+    others.iter().find_map(|password| try_one(password).ok()).map_or_else(|| try_one(last), Ok)
+}

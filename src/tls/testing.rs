@@ -1,0 +1,145 @@
+//! What the tests of TLS need: a certificate authority, options to start from, and a client.
+
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use openssl::asn1::Asn1Time;
+use openssl::bn::BigNum;
+use openssl::ec::{EcGroup, EcKey};
+use openssl::hash::MessageDigest;
+use openssl::nid::Nid;
+use openssl::pkey::{PKey, Private};
+use openssl::rsa::Rsa;
+use openssl::x509::extension::BasicConstraints;
+use openssl::x509::{X509, X509Builder, X509NameBuilder};
+use tempfile::TempDir;
+
+use super::options::{KeyPair, Protocols, ServerOptions, SessionCache, VerifyClient};
+
+/// An authority with its key.
+pub(super) struct Authority {
+    pub(super) certificate: X509,
+    pub(super) key: PKey<Private>,
+}
+
+/// What somebody owns.
+pub(super) struct Identity {
+    pub(super) certificate: X509,
+    pub(super) key: PKey<Private>,
+}
+
+impl Authority {
+    pub(super) fn new(name: &str) -> Authority {
+        let key = ec_key();
+        let certificate = certificate(name, &key, None, 1, true);
+        Authority { certificate, key }
+    }
+
+    /// An authority below this one.
+    pub(super) fn authority(&self, name: &str, serial: u32) -> Authority {
+        let key = ec_key();
+        let certificate = certificate(name, &key, Some(self), serial, true);
+        Authority { certificate, key }
+    }
+
+    pub(super) fn issue(&self, name: &str, serial: u32) -> Identity {
+        self.issue_for(name, serial, ec_key())
+    }
+
+    pub(super) fn issue_rsa(&self, name: &str, serial: u32) -> Identity {
+        self.issue_for(name, serial, PKey::from_rsa(Rsa::generate(2048).unwrap()).unwrap())
+    }
+
+    fn issue_for(&self, name: &str, serial: u32, key: PKey<Private>) -> Identity {
+        let certificate = certificate(name, &key, Some(self), serial, false);
+        Identity { certificate, key }
+    }
+}
+
+fn ec_key() -> PKey<Private> {
+    let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).unwrap();
+    PKey::from_ec_key(EcKey::generate(&group).unwrap()).unwrap()
+}
+
+fn certificate(name: &str, key: &PKey<Private>, issuer: Option<&Authority>, serial: u32, authority: bool) -> X509 {
+    let mut subject = X509NameBuilder::new().unwrap();
+    subject.append_entry_by_text("O", "Gatepost").unwrap();
+    subject.append_entry_by_text("CN", name).unwrap();
+    let subject = subject.build();
+    let mut builder = X509Builder::new().unwrap();
+    builder.set_version(2).unwrap();
+    builder.set_serial_number(&BigNum::from_u32(serial).unwrap().to_asn1_integer().unwrap()).unwrap();
+    builder.set_subject_name(&subject).unwrap();
+    builder.set_issuer_name(issuer.map_or(&subject, |issuer| issuer.certificate.subject_name())).unwrap();
+    builder.set_pubkey(key).unwrap();
+    builder.set_not_before(&Asn1Time::days_from_now(0).unwrap()).unwrap();
+    builder.set_not_after(&Asn1Time::days_from_now(2).unwrap()).unwrap();
+    let mut constraints = BasicConstraints::new();
+    constraints.critical();
+    if authority {
+        constraints.ca();
+    }
+    builder.append_extension(constraints.build().unwrap()).unwrap();
+    builder.sign(issuer.map_or(key, |issuer| &issuer.key), MessageDigest::sha256()).unwrap();
+    builder.build()
+}
+
+/// A directory with files for options to name.
+pub(super) struct Files(TempDir);
+
+impl Files {
+    pub(super) fn new() -> Files {
+        Files(tempfile::tempdir().unwrap())
+    }
+
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    pub(super) fn write(&self, name: &str, contents: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path(name);
+        fs::write(&path, contents).unwrap();
+        path
+    }
+
+    pub(super) fn certificates(&self, name: &str, certificates: &[&X509]) -> PathBuf {
+        self.write(name, certificates.iter().flat_map(|certificate| certificate.to_pem().unwrap()).collect::<Vec<_>>())
+    }
+
+    pub(super) fn pair(&self, name: &str, identity: &Identity) -> KeyPair {
+        let certificate = self.certificates(&format!("{name}.crt"), &[&identity.certificate]);
+        let key = self.write(&format!("{name}.key"), identity.key.private_key_to_pem_pkcs8().unwrap());
+        KeyPair { certificate, key }
+    }
+
+    pub(super) fn directory(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+/// nginx's defaults, with these certificates.
+pub(super) fn server_options(certificates: Vec<KeyPair>) -> ServerOptions {
+    ServerOptions {
+        certificates,
+        passwords: Vec::new(),
+        protocols: Protocols { tlsv1_2: true, tlsv1_3: true, ..Protocols::default() },
+        ciphers: "HIGH:!aNULL:!MD5".into(),
+        prefer_server_ciphers: false,
+        ecdh_curve: "auto".into(),
+        dhparam: None,
+        conf_commands: Vec::new(),
+        certificate_compression: false,
+        session_cache: SessionCache::default(),
+        session_tickets: true,
+        ticket_keys: Vec::new(),
+        session_timeout: Duration::from_secs(300),
+        verify_client: VerifyClient::Off,
+        verify_depth: 1,
+        client_certificate: None,
+        trusted_certificate: None,
+        crl: None,
+    }
+}
