@@ -144,9 +144,8 @@ impl Backend {
     pub fn open(config: &config::Auth, shared: &Shared) -> Result<Backend, OpenError> {
         match config {
             config::Auth::Http(config) => http::Server::open(config, shared.pool.clone()).map(Backend::Http),
-            config::Auth::UsersFile { path, proxy_pass } => {
-                users::Directory::open(path, proxy_pass.as_ref().map(|to| to.address.clone()), shared.hashing.clone())
-                    .map(Backend::Users)
+            config::Auth::UsersFile { path, proxy_pass, port } => {
+                users::Directory::open(path, proxy_pass.clone(), *port, shared.hashing.clone()).map(Backend::Users)
             }
         }
     }

@@ -10,16 +10,16 @@ use socket2::{Domain, SockAddr, Socket as RawSocket, Type};
 use super::diagnostic::{Diagnostics, Place};
 use super::{Config, Socket};
 use crate::addr::Address;
-use crate::auth::{Backend, Shared};
 use crate::log::{Errno, Logs};
+use crate::service;
 
-/// Opens the pid file and the logs, which creates them, reads users files, and binds the sockets for a moment. As in nginx an address that
-/// is in use is no mistake: it may be a running Gatepost's.
+/// Opens the pid file and the logs, which creates them, makes all that a start would make of the configuration, and binds
+/// the sockets for a moment. As in nginx an address that is in use is no mistake: it may be a running Gatepost's.
 pub fn start_up(config: &Config) -> Diagnostics {
     let mut found = Diagnostics::default();
     pid_file(&config.process.pid, &mut found);
     logs(config, &mut found);
-    backends(config, &mut found);
+    services(config, &mut found);
     for socket in &config.sockets {
         if let Err(error) = try_bind(socket)
             && error.raw_os_error() != Some(libc::EADDRINUSE)
@@ -49,13 +49,10 @@ fn logs(config: &Config, found: &mut Diagnostics) {
     }
 }
 
-fn backends(config: &Config, found: &mut Diagnostics) {
-    let shared = Shared::default();
-    for server in &config.servers {
-        if let Err(error) = Backend::open(&server.auth, &shared) {
-            error.messages.into_iter().for_each(|message| found.error(&Place::Nowhere, message));
-        }
-    }
+/// What cannot be opened of the logs is told a second time, which [`Diagnostics`] leaves out.
+fn services(config: &Config, found: &mut Diagnostics) {
+    let mistakes = service::doors(config, &Logs::default()).err().unwrap_or_default();
+    mistakes.into_iter().for_each(|mistake| found.error(&Place::Nowhere, mistake));
 }
 
 fn try_bind(socket: &Socket) -> io::Result<()> {

@@ -227,10 +227,11 @@ impl Mail<'_> {
                 pass_client_cert: either(&own.auth_http_pass_client_cert, &mail.auth_http_pass_client_cert, false),
                 tls: https.then(|| self.auth_tls(own).options(self.paths)),
             })),
-            Given::Good(AuthChoice::UsersFile(path)) => Some(Auth::UsersFile {
-                path: path.clone(),
-                proxy_pass: own.proxy_pass.as_ref().or(mail.proxy_pass.as_ref()).map(|to| target(to, protocol)),
-            }),
+            Given::Good(AuthChoice::UsersFile(path)) => {
+                let port = default_port(protocol, self.upstream_tls(own));
+                let proxy_pass = own.proxy_pass.as_ref().or(mail.proxy_pass.as_ref()).map(|to| target(to, port));
+                Some(Auth::UsersFile { path: path.clone(), proxy_pass, port })
+            }
             Given::Absent | Given::Bad => None,
         }
     }
@@ -264,13 +265,19 @@ fn without_users_file(block: &MailSettings, diagnostics: &mut Diagnostics) {
     }
 }
 
-/// The port of a mail server that `proxy_pass` gives none is that of the protocol: 143, 110 or 25.
-fn target(proxy_pass: &ProxyPass, protocol: Protocol) -> MailServer {
-    let default_port = match protocol {
-        Protocol::Imap => 143,
-        Protocol::Pop3 => 110,
-        Protocol::Smtp => 25,
-    };
+/// The port of mail servers for which nobody names one.
+fn default_port(protocol: Protocol, tls: UpstreamTls) -> u16 {
+    match (protocol, tls) {
+        (Protocol::Imap, UpstreamTls::On) => 993,
+        (Protocol::Imap, _) => 143,
+        (Protocol::Pop3, UpstreamTls::On) => 995,
+        (Protocol::Pop3, _) => 110,
+        (Protocol::Smtp, UpstreamTls::On) => 465,
+        (Protocol::Smtp, _) => 25,
+    }
+}
+
+fn target(proxy_pass: &ProxyPass, default_port: u16) -> MailServer {
     let address = match &proxy_pass.target {
         ProxyTarget::Ip(ip, port) => Address::Ip((*ip, port.unwrap_or(default_port)).into()),
         ProxyTarget::Unix(path) => Address::Unix(path.clone()),

@@ -207,6 +207,8 @@ pub enum Auth {
         path: PathBuf,
         /// `proxy_pass`: the server where a line names none.
         proxy_pass: Option<MailServer>,
+        /// The port where a line or `proxy_pass` names none: that of the protocol, with TLS (`proxy_ssl on`) or without.
+        port: u16,
     },
 }
 
@@ -217,6 +219,12 @@ pub struct MailServer {
     pub address: Address,
     /// Its host name, if it is known by one: what its certificate is checked for.
     pub host: Option<String>,
+}
+
+impl From<Address> for MailServer {
+    fn from(address: Address) -> MailServer {
+        MailServer { address, host: None }
+    }
 }
 
 /// `auth_http` and its kin.

@@ -222,12 +222,13 @@ fn users_files() {
                 server { listen 143; } server { listen 110; } server { listen 587; } \
                 server { listen 2525; protocol smtp; proxy_pass two.test:26; auth_users_file /u; } \
                 server { listen 2526; protocol smtp; proxy_pass unix:/s; } \
-                server { listen 2527; protocol smtp; auth_http 127.0.0.1; } }";
+                server { listen 2527; protocol smtp; auth_http 127.0.0.1; } \
+                server { listen 995; proxy_ssl on; } }";
     let shown: Vec<String> = config(text)
         .servers
         .iter()
         .map(|server| match &server.auth {
-            Auth::UsersFile { path, proxy_pass } => {
+            Auth::UsersFile { path, proxy_pass, .. } => {
                 let to = proxy_pass.as_ref().unwrap();
                 format!("{} {} {:?}", path.display(), to.address, to.host.as_deref().unwrap_or_default())
             }
@@ -241,6 +242,7 @@ fn users_files() {
         "/u 192.0.2.1:26 \"two.test\"",
         "/conf/users unix:/s \"\"",
         "http",
+        "/conf/users 192.0.2.1:995 \"\"",
     ];
     assert_eq!(shown, expected);
 }

@@ -8,7 +8,7 @@
 //!   `$argon2d$`) hash, or `{PLAIN}` and the password itself. It ends at the next `:`, so a password with a `:` can be
 //!   stored as a hash only.
 //! * The address is that of the mail server: `192.0.2.1`, `192.0.2.1:143`, `[2001:db8::1]`, `[2001:db8::1]:143` or
-//!   `unix:/path`. Without a port it is 143 for IMAP, 110 for POP3 and 25 for SMTP. Without an address it is what
+//!   `unix:/path`. Without a port it is that of the protocol, with TLS or without. Without an address it is what
 //!   `proxy_pass` says.
 
 use std::collections::HashMap;
@@ -21,6 +21,7 @@ use gatepost_proto::{auth_http, printable};
 
 use super::password::Password;
 use crate::addr::Address;
+use crate::config::MailServer;
 
 /// The users of a file.
 #[derive(Debug, Default)]
@@ -40,8 +41,8 @@ pub(super) struct User {
 /// A mail server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Server {
-    Known(Address),
-    /// At the port of whatever protocol the client speaks.
+    Known(MailServer),
+    /// At the port that the configuration gives.
     AnyPort(IpAddr),
 }
 
@@ -50,7 +51,7 @@ impl Users {
     ///
     /// # Errors
     /// One message for each line with a mistake, ending in `in FILE:LINE`.
-    pub(super) fn parse(path: &Path, bytes: &[u8], proxy_pass: Option<&Address>) -> Result<Users, Vec<String>> {
+    pub(super) fn parse(path: &Path, bytes: &[u8], proxy_pass: Option<&MailServer>) -> Result<Users, Vec<String>> {
         let mut users = Users::default();
         let mut mistakes = Vec::new();
         for (index, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
@@ -72,7 +73,7 @@ impl Users {
         &self.decoys
     }
 
-    fn line(&mut self, number: usize, line: &[u8], proxy_pass: Option<&Address>) -> Result<(), String> {
+    fn line(&mut self, number: usize, line: &[u8], proxy_pass: Option<&MailServer>) -> Result<(), String> {
         if line.trim_ascii().is_empty() || line.trim_ascii_start().starts_with(b"#") {
             return Ok(());
         }
@@ -127,12 +128,12 @@ pub(super) fn parse_server(field: &[u8]) -> Result<Server, &'static str> {
     let text = text.ok_or("has characters that no address has")?;
     if let Some(path) = text.strip_prefix("unix:") {
         let path = Some(path).filter(|path| path.starts_with('/')).ok_or("has no absolute path")?;
-        return Ok(Server::Known(Address::Unix(path.into())));
+        return Ok(Server::Known(Address::Unix(path.into()).into()));
     }
     let (ip, port) = split_ip(text)?;
     let Some(port) = port else { return Ok(Server::AnyPort(ip)) };
     let port = auth_http::parse_port(port.as_bytes()).ok_or("has no port from 1 to 65535")?;
-    Ok(Server::Known(Address::Ip((ip, port).into())))
+    Ok(Server::Known(Address::Ip((ip, port).into()).into()))
 }
 
 /// The IP address, and what follows the colon behind it.

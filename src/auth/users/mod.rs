@@ -17,7 +17,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gatepost_proto::{Attempt, Method, Protocol, Rejection, Secret};
+use gatepost_proto::{Attempt, Method, Rejection, Secret};
 
 use self::file::{Server, User, Users};
 pub use self::hashing::Hashing;
@@ -25,6 +25,7 @@ pub use self::passwd::passwd_command;
 use self::password::Password;
 use super::{AuthError, OpenError, Request, Route, Verdict};
 use crate::addr::Address;
+use crate::config::MailServer;
 
 /// How long a client waits for the news that its login failed.
 const FAILURE_DELAY: Duration = Duration::from_secs(1);
@@ -37,14 +38,17 @@ const FAILURE: &str = "Invalid login or password";
 pub struct Directory {
     users: Users,
     /// `proxy_pass`: the mail server of clients that do not log in.
-    proxy_pass: Option<Address>,
+    proxy_pass: Option<MailServer>,
+    /// The port of a mail server where a line names none.
+    port: u16,
     hashing: Arc<Hashing>,
 }
 
 impl Directory {
     pub(super) fn open(
         path: &Path,
-        proxy_pass: Option<Address>,
+        proxy_pass: Option<MailServer>,
+        port: u16,
         hashing: Arc<Hashing>,
     ) -> Result<Directory, OpenError> {
         let bytes = std::fs::read(path).map(Secret::new).map_err(|error| OpenError {
@@ -52,7 +56,7 @@ impl Directory {
         })?;
         let users = Users::parse(path, bytes.expose(), proxy_pass.as_ref());
         let users = users.map_err(|messages| OpenError { messages })?;
-        Ok(Directory { users, proxy_pass, hashing })
+        Ok(Directory { users, proxy_pass, port, hashing })
     }
 
     pub(super) async fn authenticate(&self, request: &Request<'_>) -> Result<Verdict, AuthError> {
@@ -65,15 +69,15 @@ impl Directory {
             Method::External => None,
         };
         match (user, password) {
-            (Some(user), Some(password)) => Ok(welcome(user, request.protocol, attempt, password)),
+            (Some(user), Some(password)) => Ok(welcome(user, self.port, attempt, password)),
             _ => Ok(failure()),
         }
     }
 
     /// Where clients go that do not log in.
     fn anybody(&self) -> Result<Verdict, AuthError> {
-        let address = self.proxy_pass.clone().ok_or(AuthError::NoProxyPass)?;
-        Ok(Verdict::Accept(route(address, Vec::new(), None)))
+        let to = self.proxy_pass.clone().ok_or(AuthError::NoProxyPass)?;
+        Ok(Verdict::Accept(route(to, Vec::new(), None)))
     }
 
     async fn check(&self, user: Option<&User>, candidate: &Secret) -> Result<bool, AuthError> {
@@ -128,25 +132,18 @@ fn check_digest(user: Option<&User>, attempt: &Attempt) -> Option<Secret> {
     known.filter(|_| good && !salt.is_empty()).cloned()
 }
 
-fn welcome(user: &User, protocol: Protocol, attempt: &Attempt, password: Secret) -> Verdict {
-    let address = match &user.server {
-        Server::Known(address) => address.clone(),
-        Server::AnyPort(ip) => Address::Ip((*ip, default_port(protocol)).into()),
+fn welcome(user: &User, port: u16, attempt: &Attempt, password: Secret) -> Verdict {
+    let to = match &user.server {
+        Server::Known(to) => to.clone(),
+        Server::AnyPort(ip) => Address::Ip((*ip, port).into()).into(),
     };
-    Verdict::Accept(route(address, attempt.user.clone(), Some(password)))
+    Verdict::Accept(route(to, attempt.user.clone(), Some(password)))
 }
 
-fn route(address: Address, user: Vec<u8>, password: Option<Secret>) -> Route {
+fn route(to: MailServer, user: Vec<u8>, password: Option<Secret>) -> Route {
+    let MailServer { address, host } = to;
     let name = address.to_string();
-    Route { address, alternatives: Vec::new(), tls: None, verify_name: None, name, user, password }
-}
-
-fn default_port(protocol: Protocol) -> u16 {
-    match protocol {
-        Protocol::Imap => 143,
-        Protocol::Pop3 => 110,
-        Protocol::Smtp => 25,
-    }
+    Route { address, alternatives: Vec::new(), tls: None, verify_name: host, name, user, password }
 }
 
 fn failure() -> Verdict {

@@ -1,7 +1,7 @@
 //! Users files, and logins against them.
 #![allow(clippy::unwrap_used)]
 
-use gatepost_proto::Dialogue;
+use gatepost_proto::{Dialogue, Protocol};
 
 use super::*;
 use crate::auth::Client;
@@ -31,10 +31,10 @@ fn files() {
     let users = parse(text).unwrap();
     for (name, password, server) in [
         (&b"alice"[..], &b"a b#c "[..], Server::AnyPort("192.0.2.1".parse().unwrap())),
-        (b"b@c d", b" ", Server::Known(Address::Ip("[2001:db8::1]:143".parse().unwrap()))),
-        (b"\xff", b"\xfe", Server::Known(Address::Unix("/run/a:b".into()))),
+        (b"b@c d", b" ", Server::Known(Address::Ip("[2001:db8::1]:143".parse().unwrap()).into())),
+        (b"\xff", b"\xfe", Server::Known(Address::Unix("/run/a:b".into()).into())),
         (b"\xc3\xa9", b"{PLAIN}", Server::AnyPort("::1".parse().unwrap())),
-        (b"last", b"$6$", Server::Known(Address::Ip("10.0.0.1:65535".parse().unwrap()))),
+        (b"last", b"$6$", Server::Known(Address::Ip("10.0.0.1:65535".parse().unwrap()).into())),
     ] {
         let user = users.find(name).unwrap();
         assert_eq!(user.password.plain().unwrap().expose(), password);
@@ -168,9 +168,9 @@ fn all_failures_cost_the_same() {
 }
 
 fn directory(text: &str, proxy_pass: Option<&str>) -> Directory {
-    let proxy_pass = proxy_pass.map(|address| Address::Ip(address.parse().unwrap()));
+    let proxy_pass = proxy_pass.map(|address| Address::Ip(address.parse().unwrap()).into());
     let users = Users::parse(Path::new("users"), text.as_bytes(), proxy_pass.as_ref()).unwrap();
-    Directory { users, proxy_pass, hashing: Arc::default() }
+    Directory { users, proxy_pass, port: 143, hashing: Arc::default() }
 }
 
 async fn login(
@@ -214,9 +214,9 @@ async fn logins() {
     let apop = "c4c9334bac560ecc979e58001b3e22fb";
     for (protocol, method, user, password, expected) in [
         (Protocol::Imap, Method::Plain, "al", "tanstaaf", Some("al tanstaaf 192.0.2.1:143")),
-        (Protocol::Pop3, Method::Plain, "al", "tanstaaf", Some("al tanstaaf 192.0.2.1:110")),
-        (Protocol::Smtp, Method::Plain, "al", "tanstaaf", Some("al tanstaaf 192.0.2.1:25")),
-        (Protocol::Pop3, Method::Apop, "al", apop, Some("al tanstaaf 192.0.2.1:110")),
+        (Protocol::Pop3, Method::Plain, "al", "tanstaaf", Some("al tanstaaf 192.0.2.1:143")),
+        (Protocol::Smtp, Method::Plain, "al", "tanstaaf", Some("al tanstaaf 192.0.2.1:143")),
+        (Protocol::Pop3, Method::Apop, "al", apop, Some("al tanstaaf 192.0.2.1:143")),
         (Protocol::Imap, Method::Plain, "bo", "password", Some("bo password 192.0.2.9:9")),
         (Protocol::Imap, Method::Plain, "cy", "password", Some("cy password [::1]:1143")),
         (Protocol::Imap, Method::Plain, "da", "password", Some("da password unix:/m")),
@@ -250,6 +250,23 @@ async fn a_digest_of_nothing_is_wrong() {
     }
 }
 
+/// The name by which the configuration knows a mail server is what its certificate is checked for.
+#[tokio::test]
+async fn a_host_name_is_kept() {
+    let named = MailServer { address: Address::Ip("192.0.2.9:993".parse().unwrap()), host: Some("mail.test".into()) };
+    let text = "al:{PLAIN}a:192.0.2.1\nbo:{PLAIN}b";
+    let users = Users::parse(Path::new("users"), text.as_bytes(), Some(&named)).unwrap();
+    let directory = Directory { users, proxy_pass: Some(named), port: 993, hashing: Arc::default() };
+    for (user, expected) in [("al", ("192.0.2.1:993", None)), ("bo", ("192.0.2.9:993", Some("mail.test")))] {
+        let password = &user[..1];
+        let Verdict::Accept(route) = login(&directory, Protocol::Imap, Method::Plain, user, password).await.unwrap()
+        else {
+            panic!()
+        };
+        assert_eq!((route.name.as_str(), route.verify_name.as_deref()), expected);
+    }
+}
+
 #[tokio::test]
 async fn clients_that_do_not_log_in() {
     let anybody = login(&directory("", Some("192.0.2.9:25")), Protocol::Smtp, Method::None, "", "").await;
@@ -261,6 +278,6 @@ async fn clients_that_do_not_log_in() {
 
 #[test]
 fn a_file_that_cannot_be_read() {
-    let error = Directory::open(Path::new("/nonexistent/users"), None, Arc::default()).unwrap_err();
+    let error = Directory::open(Path::new("/nonexistent/users"), None, 143, Arc::default()).unwrap_err();
     assert_eq!(error.messages, ["open() \"/nonexistent/users\" failed (2: No such file or directory)"]);
 }
