@@ -114,7 +114,7 @@ impl Dispatcher {
             .expect("there is at least the thread that accepts");
         let Some(permit) = Permit::new(&self.crowd, &thread.sessions) else {
             let limit = self.crowd.limit;
-            door.service.log.write(Level::Alert, Some(number), format_args!("{limit} {}", Permit::EXHAUSTED));
+            door.log().write(Level::Alert, Some(number), format_args!("{limit} {}", Permit::EXHAUSTED));
             return;
         };
         let accepted = Accepted { socket, peer, door, number, permit };
@@ -145,11 +145,11 @@ pub async fn accept(listener: AsyncFd<OwnedFd>, doors: Vec<Arc<Door>>, dispatche
                 dispatcher.dispatch(socket, address(peer), &doors);
             }
             Err(error) if is_of_the_peer(&error) => {
-                doors[0].service.log.write(Level::Info, None, format_args!("accept4() failed{}", Errno(&error)));
+                doors[0].log().write(Level::Info, None, format_args!("accept4() failed{}", Errno(&error)));
             }
             Err(error) => {
                 if !short_of_resources {
-                    doors[0].service.log.write(Level::Crit, None, format_args!("accept4() failed{}", Errno(&error)));
+                    doors[0].log().write(Level::Crit, None, format_args!("accept4() failed{}", Errno(&error)));
                 }
                 short_of_resources = true;
                 sleep(PAUSE).await;

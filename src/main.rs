@@ -12,6 +12,7 @@ mod cli;
 mod command;
 mod config;
 mod directives;
+mod handshake;
 mod layout;
 mod listen;
 mod log;

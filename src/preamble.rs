@@ -18,7 +18,7 @@ use crate::stream::{Socket, Stream};
 /// Gets to know the client.
 pub async fn begin(accepted: Accepted) -> Result<Session, Ended> {
     let Accepted { socket, peer, door, number, permit } = accepted;
-    let service = door.service.clone();
+    let service = door.services[0].clone();
     let context = Context {
         action: "sending client greeting line",
         client: peer.host(),
@@ -37,10 +37,13 @@ pub async fn begin(accepted: Accepted) -> Result<Session, Ended> {
         }
     };
     let deadline = Instant::now() + service.conf.timeout;
-    let client = auth::Client { address: peer, host: None, proxy_protocol: None };
-    let mut session = Session { stream, service, log, client, permit, deadline };
-    if door.endpoint.proxy_protocol {
+    let client = auth::Client { address: peer, host: None, proxy_protocol: None, tls: None };
+    let mut session = Session { stream, door, service, log, client, permit, deadline };
+    if session.door.endpoint.proxy_protocol {
         session.read_proxy_header().await?;
+    }
+    if session.door.endpoint.ssl {
+        session.start_tls().await?;
     }
     session.look_up_host().await;
     Ok(session)
@@ -74,7 +77,8 @@ impl Session {
         let mut header = Vec::new();
         loop {
             let before = header.len();
-            match timeout_at(self.deadline, self.stream.socket().peek(&mut header)).await {
+            let Some(socket) = self.stream.socket() else { return Err(Ended) };
+            match timeout_at(self.deadline, socket.peek(&mut header)).await {
                 Ok(Ok(0)) => return Err(Ended),
                 Ok(Ok(_)) => {}
                 Ok(Err(error)) => {

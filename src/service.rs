@@ -6,6 +6,9 @@ use crate::auth;
 use crate::config::{self, Config};
 use crate::log::{Log, Logs};
 use crate::resolver::Resolver;
+use crate::tls;
+use crate::tls::options::VerifyClient;
+use crate::tls::server::Entrance;
 
 /// A `server` block at work.
 pub struct Service {
@@ -17,6 +20,15 @@ pub struct Service {
     pub auth: auth::Backend,
     /// Its `resolver`.
     pub resolver: Option<Resolver>,
+    /// Its side of TLS towards clients.
+    tls: Option<tls::server::Context>,
+}
+
+impl Service {
+    /// What `ssl_verify_client` says.
+    pub fn verify_client(&self) -> VerifyClient {
+        self.tls.as_ref().map_or(VerifyClient::Off, tls::server::Context::verify_client)
+    }
 }
 
 /// A `listen` at work.
@@ -25,8 +37,26 @@ pub struct Door {
     pub endpoint: Arc<config::Endpoint>,
     /// As the log writes it.
     pub text: Arc<str>,
-    /// Who serves there.
-    pub service: Arc<Service>,
+    /// Who serves there: the first, until a client asks for another by name.
+    pub services: Vec<Arc<Service>>,
+    /// TLS, and that choice.
+    pub entrance: Option<Entrance>,
+}
+
+impl Door {
+    fn new(endpoint: &Arc<config::Endpoint>, services: Vec<Arc<Service>>) -> Door {
+        let blocks: Option<Vec<(&[String], &tls::server::Context)>> = services
+            .iter()
+            .map(|service| Some((service.conf.server_names.as_slice(), service.tls.as_ref()?)))
+            .collect();
+        let entrance = blocks.map(|blocks| Entrance::new(&blocks));
+        Door { endpoint: endpoint.clone(), text: Arc::from(endpoint.text.as_str()), services, entrance }
+    }
+
+    /// The log of what concerns no session.
+    pub fn log(&self) -> &Log {
+        &self.services[0].log
+    }
 }
 
 /// Makes the doors of every socket, in the order of [`Config::sockets`]. This is all that a configuration needs besides
@@ -35,7 +65,7 @@ pub struct Door {
 /// # Errors
 /// When a log or a users file cannot be opened: one message for each mistake.
 pub fn doors(config: &Config, logs: &Logs) -> Result<Vec<Vec<Arc<Door>>>, Vec<String>> {
-    let shared = auth::Shared::default();
+    let shared = Shared::default();
     let mut mistakes = Vec::new();
     let mut services = Vec::with_capacity(config.servers.len());
     for server in &config.servers {
@@ -48,25 +78,33 @@ pub fn doors(config: &Config, logs: &Logs) -> Result<Vec<Vec<Arc<Door>>>, Vec<St
         mistakes.dedup();
         return Err(mistakes);
     }
+    let service = |server: &Arc<config::Server>| {
+        let found = services.iter().find(|service: &&Arc<Service>| Arc::ptr_eq(&service.conf, server));
+        found.expect("every endpoint belongs to servers of the same configuration").clone()
+    };
     let door = |endpoint: &Arc<config::Endpoint>| {
-        let service = services
-            .iter()
-            .find(|service| Arc::ptr_eq(&service.conf, &endpoint.server))
-            .expect("every endpoint belongs to a server of the same configuration");
-        let text = Arc::from(endpoint.text.as_str());
-        Arc::new(Door { endpoint: endpoint.clone(), text, service: service.clone() })
+        let servers = std::iter::once(&endpoint.server).chain(&endpoint.others);
+        Arc::new(Door::new(endpoint, servers.map(service).collect()))
     };
     Ok(config.sockets.iter().map(|socket| socket.endpoints.iter().map(door).collect()).collect())
 }
 
-fn open(server: &Arc<config::Server>, logs: &Logs, shared: &auth::Shared) -> Result<Arc<Service>, Vec<String>> {
+/// What services share.
+#[derive(Default)]
+struct Shared {
+    auth: auth::Shared,
+    caches: tls::Caches,
+}
+
+fn open(server: &Arc<config::Server>, logs: &Logs, shared: &Shared) -> Result<Arc<Service>, Vec<String>> {
     let log = logs.open(&server.error_log).map_err(|error| vec![error.to_string()]);
-    let auth = auth::Backend::open(&server.auth, shared).map_err(|error| error.messages);
-    match (log, auth) {
-        (Ok(log), Ok(auth)) => {
+    let auth = auth::Backend::open(&server.auth, &shared.auth).map_err(|error| error.messages);
+    let tls = server.tls.as_ref().map(|options| tls::server::Context::new(options, server.protocol(), &shared.caches));
+    match (log, auth, tls.transpose()) {
+        (Ok(log), Ok(auth), Ok(tls)) => {
             let resolver = server.resolver.as_ref().map(Resolver::new);
-            Ok(Arc::new(Service { conf: server.clone(), log, auth, resolver }))
+            Ok(Arc::new(Service { conf: server.clone(), log, auth, resolver, tls }))
         }
-        (log, auth) => Err(log.err().into_iter().chain(auth.err()).flatten().collect()),
+        (log, auth, tls) => Err(log.err().into_iter().chain(auth.err()).chain(tls.err()).flatten().collect()),
     }
 }

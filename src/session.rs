@@ -15,7 +15,7 @@ use crate::auth::{self, Verdict};
 use crate::config;
 use crate::log::Level;
 use crate::relay::{self, End, Limits, Side, relay};
-use crate::service::Service;
+use crate::service::{Door, Service};
 use crate::session_log::SessionLog;
 use crate::stream::Stream;
 use crate::{preamble, upstream};
@@ -37,7 +37,9 @@ pub struct Ended;
 pub struct Session {
     /// The connection to the client.
     pub stream: Stream,
-    /// The server block.
+    /// By which `listen` it came.
+    pub door: Arc<Door>,
+    /// The server block: the first that listens there, until the client asks for another by name (SNI).
     pub service: Arc<Service>,
     /// Where its log lines go.
     pub log: SessionLog,
@@ -51,7 +53,7 @@ pub struct Session {
 
 async fn log_in(accepted: Accepted) -> Result<Box<Proxied>, Ended> {
     let mut session = preamble::begin(accepted).await?;
-    let mut front = front_end(&session.service.conf)?;
+    let mut front = session.front_end()?;
     preamble::delay_greeting(&mut session, &mut front).await?;
     session.greet(&mut front).await?;
     loop {
@@ -88,16 +90,21 @@ impl Front {
     }
 }
 
-fn front_end(conf: &config::Server) -> Result<Front, Ended> {
-    let salt = crate::salt::new(&conf.server_name).ok_or(Ended)?;
-    Ok(match &conf.front_end {
-        config::FrontEnd::Imap(options) => Front::Imap(imap::Server::new(options.clone(), salt)),
-        config::FrontEnd::Pop3(options) => Front::Pop3(pop3::Server::new(options.clone(), salt)),
-        config::FrontEnd::Smtp { options, .. } => Front::Smtp(smtp::Server::new(options.clone(), salt)),
-    })
-}
-
 impl Session {
+    fn front_end(&self) -> Result<Front, Ended> {
+        let conf = &self.service.conf;
+        let salt = crate::salt::new(&conf.server_name).ok_or(Ended)?;
+        let mut front = match &conf.front_end {
+            config::FrontEnd::Imap(options) => Front::Imap(imap::Server::new(options.clone(), salt)),
+            config::FrontEnd::Pop3(options) => Front::Pop3(pop3::Server::new(options.clone(), salt)),
+            config::FrontEnd::Smtp { options, .. } => Front::Smtp(smtp::Server::new(options.clone(), salt)),
+        };
+        if self.stream.is_tls() {
+            front.machine().tls_started();
+        }
+        Ok(front)
+    }
+
     async fn greet(&mut self, front: &mut Front) -> Result<(), Ended> {
         self.log.context.action = "sending client greeting line";
         self.deadline = Instant::now() + self.service.conf.timeout;
@@ -123,9 +130,24 @@ impl Session {
                     return Ok(attempt);
                 }
                 Step::Close => return Err(self.close().await),
-                Step::StartTls => unreachable!("the configuration offers no STARTTLS"),
+                Step::StartTls => self.encrypt(front).await?,
             }
         }
+    }
+
+    /// Does what STARTTLS asks for. The name that the client asks for may lead to another server block.
+    async fn encrypt(&mut self, front: &mut Front) -> Result<(), Ended> {
+        let before = self.service.clone();
+        self.log.context.starttls = true;
+        self.start_tls().await?;
+        if Arc::ptr_eq(&before, &self.service) {
+            front.machine().tls_started();
+        } else {
+            *front = self.front_end()?;
+        }
+        self.log.context.action = "in auth state";
+        self.deadline = Instant::now() + self.service.conf.timeout;
+        Ok(())
     }
 
     /// Asks who the client is. None if it was told to try again.

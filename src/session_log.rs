@@ -29,6 +29,11 @@ impl SessionLog {
         self.log.write(level, Some(self.number), message);
     }
 
+    /// From here on lines go to the log of another server block.
+    pub fn follow(&mut self, log: &Arc<Log>) {
+        self.log = log.clone();
+    }
+
     /// From here on the user is called so; an empty name is nobody.
     pub fn set_login(&mut self, user: &[u8]) {
         if self.context.login != user {

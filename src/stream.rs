@@ -21,6 +21,8 @@ pub enum Stream {
     Plain(Socket),
     /// Encrypted.
     Tls(Box<SslStream<Socket>>),
+    /// Given away, for a handshake that is under way or has failed.
+    Gone,
 }
 
 /// What a connection runs over.
@@ -76,7 +78,7 @@ impl Socket {
     ///
     /// # Errors
     /// What `recv(2)` says.
-    pub async fn peek(&mut self, seen: &mut Vec<u8>) -> io::Result<usize> {
+    pub async fn peek(&self, seen: &mut Vec<u8>) -> io::Result<usize> {
         fn peek_now(socket: impl AsFd, seen: &mut Vec<u8>) -> io::Result<usize> {
             scratch::with(|scratch| {
                 let (count, _) = rustix::net::recv(socket, &mut *scratch, RecvFlags::PEEK)?;
@@ -85,8 +87,8 @@ impl Socket {
             })
         }
         match self {
-            Socket::Tcp(stream) => stream.async_io(Interest::READABLE, || peek_now(&*stream, seen)).await,
-            Socket::Unix(stream) => stream.async_io(Interest::READABLE, || peek_now(&*stream, seen)).await,
+            Socket::Tcp(stream) => stream.async_io(Interest::READABLE, || peek_now(stream, seen)).await,
+            Socket::Unix(stream) => stream.async_io(Interest::READABLE, || peek_now(stream, seen)).await,
         }
     }
 }
@@ -97,11 +99,23 @@ impl Stream {
         matches!(self, Stream::Tls(_))
     }
 
-    /// What it runs over.
-    pub fn socket(&mut self) -> &mut Socket {
+    /// What it runs over, unless that was given away.
+    pub fn socket(&self) -> Option<&Socket> {
         match self {
-            Stream::Plain(socket) => socket,
-            Stream::Tls(stream) => stream.get_mut(),
+            Stream::Plain(socket) => Some(socket),
+            Stream::Tls(stream) => Some(stream.get_ref()),
+            Stream::Gone => None,
+        }
+    }
+
+    /// Gives what it runs over away, unless that is encrypted or gone.
+    pub fn take_socket(&mut self) -> Option<Socket> {
+        match std::mem::replace(self, Stream::Gone) {
+            Stream::Plain(socket) => Some(socket),
+            other => {
+                *self = other;
+                None
+            }
         }
     }
 
@@ -182,6 +196,7 @@ impl AsyncRead for Stream {
         match self.get_mut() {
             Stream::Plain(socket) => Pin::new(socket).poll_read(cx, buf),
             Stream::Tls(stream) => Pin::new(stream.as_mut()).poll_read(cx, buf),
+            Stream::Gone => Poll::Ready(Ok(())),
         }
     }
 }
@@ -191,6 +206,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Stream::Plain(socket) => Pin::new(socket).poll_write(cx, buf),
             Stream::Tls(stream) => Pin::new(stream.as_mut()).poll_write(cx, buf),
+            Stream::Gone => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
         }
     }
 
@@ -198,6 +214,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Stream::Plain(socket) => Pin::new(socket).poll_flush(cx),
             Stream::Tls(stream) => Pin::new(stream.as_mut()).poll_flush(cx),
+            Stream::Gone => Poll::Ready(Ok(())),
         }
     }
 
@@ -205,6 +222,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Stream::Plain(socket) => Pin::new(socket).poll_shutdown(cx),
             Stream::Tls(stream) => Pin::new(stream.as_mut()).poll_shutdown(cx),
+            Stream::Gone => Poll::Ready(Ok(())),
         }
     }
 }

@@ -8,6 +8,7 @@ use tokio::time::{Instant, timeout_at};
 use zeroize::Zeroize;
 
 use crate::accept::Permit;
+use crate::addr::Address;
 use crate::auth::Route;
 use crate::config::ProxyProtocol;
 use crate::log::{Errno, Level};
@@ -96,8 +97,9 @@ async fn send_proxy_protocol(
         return Ok(());
     }
     session.log.context.action = "sending PROXY protocol header to upstream";
-    let local = session.stream.socket().local_address();
-    let addresses = session.client.address.socket().zip(local.socket());
+    let local = session.stream.socket().map(Socket::local_address);
+    let local = local.as_ref().and_then(Address::socket);
+    let addresses = session.client.address.socket().zip(local);
     let addresses = addresses.map(|(source, destination)| Addresses { source, destination });
     let header = match version {
         ProxyProtocol::V2 => proxy_protocol::v2(addresses.as_ref()),

@@ -24,6 +24,7 @@ use super::{AuthError, OpenError, Request, Route, Verdict, os_error};
 use crate::addr::Address;
 use crate::config::AuthHttp;
 use crate::resolver::Resolver;
+use crate::tls::facts::Facts;
 use crate::tls::options::UpstreamTls;
 
 /// The least time between two requests for a client that is kept waiting (`Auth-Status: WAIT`).
@@ -82,7 +83,7 @@ impl Server {
             dialogue: Dialogue::Pop3,
         };
         let client = auth_http::Client { ip: "", host: None, proxy_protocol: None };
-        let request = self.request(Protocol::Pop3, &attempt, client);
+        let request = self.request(Protocol::Pop3, &attempt, client, None);
         request.encode().map(drop).map_err(|error| OpenError { messages: vec![error.to_string()] })
     }
 
@@ -111,7 +112,8 @@ impl Server {
             destination: (to, *to_port),
         });
         let client = auth_http::Client { ip: &ip, host: client.host.as_deref(), proxy_protocol };
-        Ok(self.request(request.protocol, request.attempt, client).encode()?)
+        let tls = request.client.tls.as_ref().map(Facts::for_request);
+        Ok(self.request(request.protocol, request.attempt, client, tls).encode()?)
     }
 
     fn request<'a>(
@@ -119,6 +121,7 @@ impl Server {
         protocol: Protocol,
         attempt: &'a Attempt,
         client: auth_http::Client<'a>,
+        tls: Option<auth_http::Tls<'a>>,
     ) -> auth_http::Request<'a> {
         auth_http::Request {
             uri: &self.config.uri,
@@ -126,7 +129,7 @@ impl Server {
             protocol,
             attempt,
             client,
-            tls: None,
+            tls,
             headers: &self.config.headers,
             keep_alive: self.keep_alive,
         }

@@ -20,6 +20,7 @@ use crate::addr::Address;
 use crate::config;
 use crate::log::Level;
 use crate::resolver::{self, Resolver};
+use crate::tls::facts::Facts;
 use crate::tls::options::UpstreamTls;
 
 /// What is known of a client besides what it says.
@@ -31,6 +32,8 @@ pub struct Client {
     pub host: Option<String>,
     /// The addresses of the PROXY protocol header it came with: source and destination.
     pub proxy_protocol: Option<(Address, Address)>,
+    /// Its TLS connection, if it has one.
+    pub tls: Option<Facts>,
 }
 
 /// A question to a backend.

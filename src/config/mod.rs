@@ -227,6 +227,13 @@ impl From<Address> for MailServer {
     }
 }
 
+impl Auth {
+    /// Whether somebody wants a client's whole certificate (`auth_http_pass_client_cert`).
+    pub fn passes_client_cert(&self) -> bool {
+        matches!(self, Auth::Http(AuthHttp { pass_client_cert: true, .. }))
+    }
+}
+
 /// `auth_http` and its kin.
 #[derive(Debug, Clone)]
 pub struct AuthHttp {

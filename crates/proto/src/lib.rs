@@ -116,6 +116,19 @@ pub enum StartTls {
     Only,
 }
 
+/// The last words to a client without the certificate that it needs (`ssl_verify_client`): it has sent none, or a bad
+/// one.
+pub fn certificate_refusal(protocol: Protocol, missing: bool) -> &'static [u8] {
+    match (protocol, missing) {
+        (Protocol::Imap, true) => b"* BYE No required SSL certificate\r\n",
+        (Protocol::Imap, false) => b"* BYE SSL certificate error\r\n",
+        (Protocol::Pop3, true) => b"-ERR No required SSL certificate\r\n",
+        (Protocol::Pop3, false) => b"-ERR SSL certificate error\r\n",
+        (Protocol::Smtp, true) => b"421 4.7.1 No required SSL certificate\r\n",
+        (Protocol::Smtp, false) => b"421 4.7.1 SSL certificate error\r\n",
+    }
+}
+
 /// How a user proves who they are: the value of the header `Auth-Method`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {

@@ -47,7 +47,8 @@ fn attempt() -> Attempt {
 }
 
 async fn login(server: &Server) -> Result<Verdict, AuthError> {
-    let client = Client { address: Address::Ip("192.0.2.7:1".parse().unwrap()), host: None, proxy_protocol: None };
+    let client =
+        Client { address: Address::Ip("192.0.2.7:1".parse().unwrap()), host: None, proxy_protocol: None, tls: None };
     let request = Request { protocol: Protocol::Pop3, attempt: &attempt(), client: &client, resolver: None };
     server.authenticate(&request).await
 }
@@ -329,7 +330,7 @@ fn the_future_is_small() {
         std::mem::size_of_val(&future)
     }
     let attempt = attempt();
-    let client = Client { address: Address::Unix("".into()), host: None, proxy_protocol: None };
+    let client = Client { address: Address::Unix("".into()), host: None, proxy_protocol: None, tls: None };
     let request = Request { protocol: Protocol::Pop3, attempt: &attempt, client: &client, resolver: None };
     let size = size(crate::auth::Backend::Http(server).authenticate(&request));
     assert!(size < 3000, "{size}");
@@ -376,7 +377,8 @@ async fn a_mail_server_may_have_a_name_where_there_is_a_resolver() {
         ],
     );
     let server = server(&self::config(vec![address]));
-    let (attempt, client) = (attempt(), Client { address: Address::nameless(), host: None, proxy_protocol: None });
+    let (attempt, client) =
+        (attempt(), Client { address: Address::nameless(), host: None, proxy_protocol: None, tls: None });
     let resolver = Some((&resolver, Duration::from_secs(5)));
     let request = Request { protocol: Protocol::Pop3, attempt: &attempt, client: &client, resolver };
     let Verdict::Accept(route) = server.authenticate(&request).await.unwrap() else { panic!() };

@@ -188,7 +188,7 @@ async fn login(
         number: 1,
         dialogue: Dialogue::Pop3,
     };
-    let client = Client { address: Address::Unix("".into()), host: None, proxy_protocol: None };
+    let client = Client { address: Address::Unix("".into()), host: None, proxy_protocol: None, tls: None };
     directory.authenticate(&Request { protocol, attempt: &attempt, client: &client, resolver: None }).await
 }
 
