@@ -168,6 +168,16 @@ pub(super) fn adopt_options(ssl: &mut SslRef, context: &SslContextRef) {
     }
 }
 
+/// Takes up a session, if the server agrees. It must be one of the same context, for the same server, since what was
+/// verified then is not verified again.
+///
+/// # Errors
+/// What OpenSSL says.
+pub(super) fn resume(ssl: &mut SslRef, session: &SslSessionRef) -> Result<(), ErrorStack> {
+    // SAFETY: both live; the connection takes a reference of its own, and the handshake has not begun.
+    unsafe { ssl.set_session(session) }
+}
+
 /// Whether the connection does without session tickets.
 pub(super) fn without_tickets(ssl: &SslRef) -> bool {
     // SAFETY: it lives.

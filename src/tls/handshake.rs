@@ -14,6 +14,7 @@ use crate::log::{Errno, Level};
 pub struct HandshakeError {
     level: Level,
     message: String,
+    about_certificate: bool,
 }
 
 impl HandshakeError {
@@ -24,20 +25,34 @@ impl HandshakeError {
             None => HandshakeError::closed(error.io_error(), peers_fault),
             Some(stack) => {
                 let level = if is_peers_fault(error.code(), stack) { peers_fault } else { Level::Crit };
-                HandshakeError { level, message: error::failed("SSL_do_handshake()", stack) }
+                HandshakeError::other(level, error::failed("SSL_do_handshake()", stack))
             }
         }
     }
 
     /// It did not even begin.
     pub(super) fn setup(call: &str, errors: &ErrorStack) -> HandshakeError {
-        HandshakeError { level: Level::Alert, message: error::failed(call, errors) }
+        HandshakeError::other(Level::Alert, error::failed(call, errors))
+    }
+
+    /// The peer's certificate is not good.
+    pub(super) fn certificate(message: String) -> HandshakeError {
+        HandshakeError { about_certificate: true, ..HandshakeError::other(Level::Error, message) }
+    }
+
+    fn other(level: Level, message: String) -> HandshakeError {
+        HandshakeError { level, message, about_certificate: false }
+    }
+
+    /// Whether it failed because the peer's certificate is not good.
+    pub fn is_about_certificate(&self) -> bool {
+        self.about_certificate
     }
 
     fn closed(error: Option<&io::Error>, level: Level) -> HandshakeError {
         const TEXT: &str = "peer closed connection in SSL handshake";
         let message = error.map_or_else(|| TEXT.to_owned(), |error| format!("{TEXT}{}", Errno(error)));
-        HandshakeError { level, message }
+        HandshakeError::other(level, message)
     }
 
     /// The level at which the log gets it.

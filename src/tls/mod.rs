@@ -1,5 +1,7 @@
 //! TLS on both sides.
 
+mod basics;
+pub mod client;
 mod error;
 pub mod facts;
 mod ffi;

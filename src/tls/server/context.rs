@@ -5,13 +5,12 @@ use std::sync::Arc;
 
 use gatepost_proto::Protocol;
 use openssl::dh::Dh;
-use openssl::error::ErrorStack;
-use openssl::ssl::{AlpnError, SslContext, SslContextBuilder, SslMethod, SslMode, SslOptions, select_next_proto};
+use openssl::ssl::{AlpnError, SslContext, SslContextBuilder, SslMethod, SslOptions, select_next_proto};
 use openssl::x509::X509;
 
 use super::{entrance, resumption, verify};
-use crate::tls::options::{Protocols, ServerOptions, VerifyClient};
-use crate::tls::{Caches, error, ffi, pem};
+use crate::tls::options::{ServerOptions, VerifyClient};
+use crate::tls::{Caches, basics, error, ffi, pem};
 
 /// TLS as one server block wants it.
 #[derive(Clone, Debug)]
@@ -49,7 +48,7 @@ fn build(options: &ServerOptions, protocol: Protocol, caches: &Caches) -> Result
     let mut context =
         SslContext::builder(SslMethod::tls()).map_err(|errors| error::failed("SSL_CTX_new()", &errors))?;
     let mut warnings = Vec::new();
-    set_basics(&mut context, options.protocols)
+    basics::set(&mut context, options.protocols)
         .map_err(|errors| error::failed("SSL_CTX_set_min_proto_version()", &errors))?;
     set_alpn(&mut context, protocol);
     set_ciphers(&mut context, options)?;
@@ -66,42 +65,6 @@ fn build(options: &ServerOptions, protocol: Protocol, caches: &Caches) -> Result
         verify_depth: options.verify_depth,
         warnings: warnings.into(),
     })
-}
-
-/// What no directive can change, and the protocol versions.
-fn set_basics(context: &mut SslContextBuilder, protocols: Protocols) -> Result<(), ErrorStack> {
-    let versions = [
-        (protocols.sslv3, SslOptions::NO_SSLV3),
-        (protocols.tlsv1, SslOptions::NO_TLSV1),
-        (protocols.tlsv1_1, SslOptions::NO_TLSV1_1),
-        (protocols.tlsv1_2, SslOptions::NO_TLSV1_2),
-        (protocols.tlsv1_3, SslOptions::NO_TLSV1_3),
-    ];
-    for (enabled, option) in versions {
-        match enabled {
-            true => context.clear_options(option),
-            false => context.set_options(option),
-        };
-    }
-    // Whatever openssl.cnf says: ssl_protocols is the answer.
-    context.set_min_proto_version(None)?;
-    context.set_max_proto_version(None)?;
-    context.set_options(
-        SslOptions::NO_COMPRESSION
-            | SslOptions::NO_RENEGOTIATION
-            | SslOptions::IGNORE_UNEXPECTED_EOF
-            | SslOptions::DONT_INSERT_EMPTY_FRAGMENTS
-            | SslOptions::SINGLE_DH_USE
-            | SslOptions::SINGLE_ECDH_USE,
-    );
-    context.set_mode(
-        SslMode::RELEASE_BUFFERS
-            | SslMode::NO_AUTO_CHAIN
-            | SslMode::ENABLE_PARTIAL_WRITE
-            | SslMode::ACCEPT_MOVING_WRITE_BUFFER,
-    );
-    context.set_read_ahead(true);
-    Ok(())
 }
 
 /// RFC 7301: the protocol's name is taken, or the handshake ends with alert 120.
