@@ -48,6 +48,9 @@ fn start(config: &Config, logs: Logs, log: &Arc<Log>) -> Result<(), Failed> {
         mistakes.iter().for_each(|mistake| say(Level::Emerg, format_args!("{mistake}")));
         Failed
     })?;
+    for warning in service::warnings(&doors) {
+        say(Level::Warn, format_args!("{warning}"));
+    }
     let sockets = listen::open_all(&config.sockets, &say).ok_or(Failed)?;
     if config.process.daemon {
         process::daemonize().map_err(|error| fail(format_args!("{error:#}")))?;

@@ -89,6 +89,18 @@ pub fn doors(config: &Config, logs: &Logs) -> Result<Vec<Vec<Arc<Door>>>, Vec<St
     Ok(config.sockets.iter().map(|socket| socket.endpoints.iter().map(door).collect()).collect())
 }
 
+/// What there is to say of services that work: nginx's warnings, each once.
+pub fn warnings(doors: &[Vec<Arc<Door>>]) -> Vec<&str> {
+    let services = doors.iter().flatten().flat_map(|door| &door.services);
+    let mut warnings: Vec<&str> = Vec::new();
+    for warning in services.filter_map(|service| service.tls.as_ref()).flat_map(tls::server::Context::warnings) {
+        if !warnings.contains(&warning.as_str()) {
+            warnings.push(warning);
+        }
+    }
+    warnings
+}
+
 /// What services share.
 #[derive(Default)]
 struct Shared {

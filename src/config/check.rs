@@ -10,7 +10,7 @@ use socket2::{Domain, SockAddr, Socket as RawSocket, Type};
 use super::diagnostic::{Diagnostics, Place};
 use super::{Config, Socket};
 use crate::addr::Address;
-use crate::log::{Errno, Logs};
+use crate::log::{Errno, Level, Logs};
 use crate::service;
 
 /// Opens the pid file and the logs, which creates them, makes all that a start would make of the configuration, and binds
@@ -51,8 +51,12 @@ fn logs(config: &Config, found: &mut Diagnostics) {
 
 /// What cannot be opened of the logs is told a second time, which [`Diagnostics`] leaves out.
 fn services(config: &Config, found: &mut Diagnostics) {
-    let mistakes = service::doors(config, &Logs::default()).err().unwrap_or_default();
-    mistakes.into_iter().for_each(|mistake| found.error(&Place::Nowhere, mistake));
+    match service::doors(config, &Logs::default()) {
+        Ok(doors) => {
+            service::warnings(&doors).into_iter().for_each(|text| found.push(Level::Warn, &Place::Nowhere, text));
+        }
+        Err(mistakes) => mistakes.into_iter().for_each(|mistake| found.error(&Place::Nowhere, mistake)),
+    }
 }
 
 fn try_bind(socket: &Socket) -> io::Result<()> {

@@ -90,6 +90,9 @@ fn after<'a>(path: &'a Path, prefix: &str) -> Option<&'a str> {
 /// Reads a private key, trying each password if it is encrypted.
 fn key(path: &Path, passwords: &[Secret]) -> Result<PKey<Private>, String> {
     let fail = |why: String| format!("cannot load certificate key \"{}\": {why}", path.display());
+    if let Some((scheme @ ("engine" | "store"), _)) = path.to_str().and_then(|text| text.split_once(':')) {
+        return Err(fail(format!("loading \"{scheme}:...\" certificate keys is not supported")));
+    }
     let pem = read(path).map_err(fail)?;
     decrypt(&pem, passwords).map_err(|errors| fail(error::failed("PEM_read_bio_PrivateKey()", &errors)))
 }

@@ -10,6 +10,7 @@ mod files;
 #[allow(dead_code, reason = "the wire tests use the rest")]
 #[path = "../wire/harness/pki.rs"]
 mod pki;
+mod rows_certificates;
 mod rows_main;
 mod rows_servers;
 mod rows_syntax;
@@ -82,6 +83,11 @@ fn tls_directives() {
 #[test]
 fn what_tls_needs() {
     check(rows_tls::CHECKS);
+}
+
+#[test]
+fn certificates() {
+    check(rows_certificates::ROWS);
 }
 
 #[test]

@@ -91,7 +91,7 @@ impl<'a> InForce<'a> {
         let keys = self.list(|s| &s.certificate_keys).iter().map(|text| key(text, paths));
         Some(ServerOptions {
             certificates: certificates.zip(keys).map(|(certificate, key)| KeyPair { certificate, key }).collect(),
-            passwords: self.value(|s| s.passwords.as_ref(), || Vec::new()),
+            passwords: self.value(|s| s.passwords.as_ref(), Vec::new),
             protocols: self.value(|s| s.protocols.as_ref(), || DEFAULT_PROTOCOLS),
             ciphers: self.value(|s| s.ciphers.as_ref(), || DEFAULT_CIPHERS.to_string()),
             prefer_server_ciphers: self.value(|s| s.prefer_server_ciphers.as_ref(), || false),
