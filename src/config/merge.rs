@@ -225,7 +225,7 @@ impl Mail<'_> {
                 headers: headers.clone(),
                 timeout: either(&own.auth_http_timeout, &mail.auth_http_timeout, DEFAULT_TIMEOUT),
                 pass_client_cert: either(&own.auth_http_pass_client_cert, &mail.auth_http_pass_client_cert, false),
-                tls: https.then(|| self.auth_tls(own).options(self.paths)),
+                tls: https.then(|| Box::new(self.auth_tls(own).options(self.paths))),
             })),
             Given::Good(AuthChoice::UsersFile(path)) => {
                 let port = default_port(protocol, self.upstream_tls(own));

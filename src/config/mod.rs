@@ -250,7 +250,7 @@ pub struct AuthHttp {
     /// `auth_http_pass_client_cert` (off): whether the server is told the client's whole certificate.
     pub pass_client_cert: bool,
     /// `https://`, with `auth_http_ssl_*`.
-    pub tls: Option<ClientOptions>,
+    pub tls: Option<Box<ClientOptions>>,
 }
 
 /// `proxy_*` and `xclient`.
