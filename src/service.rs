@@ -7,7 +7,8 @@ use crate::config::{self, Config};
 use crate::log::{Log, Logs};
 use crate::resolver::Resolver;
 use crate::tls;
-use crate::tls::options::VerifyClient;
+use crate::tls::client::OnDemand;
+use crate::tls::options::{UpstreamTls, VerifyClient};
 use crate::tls::server::Entrance;
 
 /// A `server` block at work.
@@ -20,6 +21,8 @@ pub struct Service {
     pub auth: auth::Backend,
     /// Its `resolver`.
     pub resolver: Option<Resolver>,
+    /// `proxy_ssl_*`
+    pub upstream_tls: OnDemand,
     /// Its side of TLS towards clients.
     tls: Option<tls::server::Context>,
 }
@@ -112,11 +115,22 @@ fn open(server: &Arc<config::Server>, logs: &Logs, shared: &Shared) -> Result<Ar
     let log = logs.open(&server.error_log).map_err(|error| vec![error.to_string()]);
     let auth = auth::Backend::open(&server.auth, &shared.auth).map_err(|error| error.messages);
     let tls = server.tls.as_ref().map(|options| tls::server::Context::new(options, server.protocol(), &shared.caches));
-    match (log, auth, tls.transpose()) {
-        (Ok(log), Ok(auth), Ok(tls)) => {
+    let upstream_tls = OnDemand::new(&server.proxy.tls, &shared.auth.connectors);
+    // Read now what cannot be read later, and what is needed for certain.
+    let early = if needs_upstream_tls(server) { upstream_tls.connector().map(drop) } else { Ok(()) };
+    match (log, auth, tls.transpose(), early) {
+        (Ok(log), Ok(auth), Ok(tls), Ok(())) => {
             let resolver = server.resolver.as_ref().map(Resolver::new);
-            Ok(Arc::new(Service { conf: server.clone(), log, auth, resolver, tls }))
+            Ok(Arc::new(Service { conf: server.clone(), log, auth, resolver, upstream_tls, tls }))
         }
-        (log, auth, tls) => Err(log.err().into_iter().chain(auth.err()).chain(tls.err()).flatten().collect()),
+        (log, auth, tls, early) => {
+            Err(log.err().into_iter().chain(auth.err()).chain(tls.err()).chain(early.err()).flatten().collect())
+        }
     }
+}
+
+/// An authentication server may ask for TLS where the configuration has none.
+fn needs_upstream_tls(server: &config::Server) -> bool {
+    let may_be_asked_for = matches!(server.auth, config::Auth::Http(_));
+    server.proxy.ssl != UpstreamTls::Off || (may_be_asked_for && server.proxy.tls.names_files())
 }

@@ -1,19 +1,22 @@
-//! The way to the mail server: connect, PROXY protocol header, login.
+//! The way to the mail server: connect, PROXY protocol header, TLS, login.
+//!
+//! Where TLS is wanted, from the first byte or by STARTTLS, nothing of the login is sent before the mail server has proved
+//! who it is.
+
+mod connect;
 
 use std::future::Future;
 
-use gatepost_proto::proxy_protocol::{self, Addresses};
 use gatepost_proto::{Attempt, BackEnd, Dialogue, DialogueError, FrontEnd, Method, Output, Progress, imap, pop3, smtp};
 use tokio::time::{Instant, timeout_at};
 use zeroize::Zeroize;
 
-use crate::accept::Permit;
-use crate::addr::Address;
+use self::connect::Destination;
 use crate::auth::Route;
-use crate::config::ProxyProtocol;
 use crate::log::{Errno, Level};
 use crate::session::{Ended, Front, Session, gone};
-use crate::stream::{Socket, Stream};
+use crate::stream::Stream;
+use crate::tls::options::UpstreamTls;
 
 /// Connects to where `route` says and logs in as it says. Gives the connection, and what the client is told.
 ///
@@ -27,34 +30,47 @@ pub async fn log_in(
     session.deadline = Instant::now() + session.service.conf.timeout;
     session.log.context.upstream = Some(route.name.clone());
     let front = front.machine();
-    let mut back = match back_end(session, attempt, &route) {
+    let tls = route.tls.unwrap_or(session.service.conf.proxy.ssl);
+    let mut back = match back_end(session, attempt, &route, tls == UpstreamTls::StartTls) {
         Ok(back) => back,
         Err(error) => return Err(refused(session, front, error).await),
     };
-    let mut stream = connect(session, front, &route).await?;
-    send_proxy_protocol(session, front, &mut stream).await?;
-    match converse(session, front, &mut stream, back.as_mut()).await? {
+    let (mut stream, destination) = connect::connect(session, front, &route).await?;
+    connect::send_proxy_protocol(session, front, &mut stream).await?;
+    if tls == UpstreamTls::On {
+        connect::encrypt(session, front, &mut stream, &destination).await?;
+    }
+    match converse(session, front, &mut stream, back.as_mut(), &destination).await? {
         Ok(to_client) => Ok((stream, to_client)),
         Err(error) => Err(refused(session, front, error).await),
     }
 }
 
 /// The machine that logs in.
-fn back_end(session: &Session, attempt: Box<Attempt>, route: &Route) -> Result<Box<dyn BackEnd>, DialogueError> {
+fn back_end(
+    session: &Session,
+    attempt: Box<Attempt>,
+    route: &Route,
+    starttls: bool,
+) -> Result<Box<dyn BackEnd>, DialogueError> {
     let conf = &session.service.conf;
     let buffer = conf.proxy.buffer;
     let user = route.user.clone();
     let password = route.password.clone();
     Ok(match attempt.dialogue {
         Dialogue::Imap { tag } => {
-            Box::new(imap::Client::new(tag, user, password.ok_or(DialogueError::NoPassword)?, buffer))
+            let password = password.ok_or(DialogueError::NoPassword)?;
+            Box::new(imap::Client::new(tag, user, password, buffer).with_starttls(starttls))
         }
-        Dialogue::Pop3 => Box::new(pop3::Client::new(&user, &password.ok_or(DialogueError::NoPassword)?, buffer)?),
+        Dialogue::Pop3 => {
+            let password = password.ok_or(DialogueError::NoPassword)?;
+            Box::new(pop3::Client::new(&user, &password, buffer)?.with_starttls(starttls))
+        }
         Dialogue::Smtp { helo, esmtp, envelope } => {
             debug_assert_eq!(envelope.is_some(), attempt.method == Method::None);
             Box::new(smtp::Client::new(smtp::Login {
                 server_name: conf.server_name.clone(),
-                starttls: false,
+                starttls,
                 xclient: conf.proxy.xclient,
                 client_address: session.client.address.ip(),
                 client_host: session.client.host.clone().unwrap_or_default(),
@@ -70,50 +86,13 @@ fn back_end(session: &Session, attempt: Box<Attempt>, route: &Route) -> Result<B
     })
 }
 
-async fn connect(session: &mut Session, front: &mut dyn FrontEnd, route: &Route) -> Result<Stream, Ended> {
-    session.log.context.action = "connecting to upstream";
-    if !session.permit.take_one_more() {
-        session.log.write(Level::Alert, format_args!("{}", Permit::EXHAUSTED));
-        return Err(session.internal_error(front).await);
-    }
-    match unless_gone(session, front, Socket::connect(&route.address)).await? {
-        Some(Ok(socket)) => Ok(Stream::Plain(socket)),
-        Some(Err(error)) => {
-            session.log.write(Level::Error, format_args!("connect() failed{}", Errno(&error)));
-            Err(session.internal_error(front).await)
-        }
-        None => Err(timed_out(session, front).await),
-    }
-}
-
-/// Tells the mail server who the client is, before anything else.
-async fn send_proxy_protocol(
-    session: &mut Session,
-    front: &mut dyn FrontEnd,
-    stream: &mut Stream,
-) -> Result<(), Ended> {
-    let version = session.service.conf.proxy.proxy_protocol;
-    if version == ProxyProtocol::Off {
-        return Ok(());
-    }
-    session.log.context.action = "sending PROXY protocol header to upstream";
-    let local = session.stream.socket().map(Socket::local_address);
-    let local = local.as_ref().and_then(Address::socket);
-    let addresses = session.client.address.socket().zip(local);
-    let addresses = addresses.map(|(source, destination)| Addresses { source, destination });
-    let header = match version {
-        ProxyProtocol::V2 => proxy_protocol::v2(addresses.as_ref()),
-        _ => proxy_protocol::v1(addresses.as_ref()),
-    };
-    send(session, front, stream, &header).await
-}
-
 /// Runs the login dialogue. The outer error is the session's end, the inner one the mail server's refusal.
 async fn converse(
     session: &mut Session,
     front: &mut dyn FrontEnd,
     stream: &mut Stream,
     back: &mut dyn BackEnd,
+    destination: &Destination,
 ) -> Result<Result<Vec<u8>, DialogueError>, Ended> {
     let mut out = Output::default();
     loop {
@@ -136,7 +115,10 @@ async fn converse(
             Err(error) => return Ok(Err(error)),
             Ok(Progress::Done { to_client }) => return Ok(Ok(to_client)),
             Ok(Progress::More) => {}
-            Ok(Progress::StartTls) => unreachable!("no STARTTLS was asked for"),
+            Ok(Progress::StartTls) => {
+                connect::encrypt(session, front, stream, destination).await?;
+                back.tls_started(&mut out);
+            }
         }
         if !out.bytes.is_empty() {
             session.log.context.action = back.action();

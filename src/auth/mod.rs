@@ -20,6 +20,7 @@ use crate::addr::Address;
 use crate::config;
 use crate::log::Level;
 use crate::resolver::{self, Resolver};
+use crate::tls::client::Connectors;
 use crate::tls::facts::Facts;
 use crate::tls::options::UpstreamTls;
 
@@ -115,9 +116,12 @@ impl AuthError {
     }
 }
 
-/// What all backends of the process share: idle connections to authentication servers, and the right to hash passwords.
+/// What all backends of the process share: idle connections to authentication servers, TLS towards them, and the right to
+/// hash passwords.
 #[derive(Debug, Clone, Default)]
 pub struct Shared {
+    /// TLS towards servers. Those that clients are proxied to have part in it.
+    pub connectors: Connectors,
     pool: Arc<pool::Pool>,
     hashing: Arc<users::Hashing>,
 }

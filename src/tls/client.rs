@@ -12,6 +12,7 @@
 //! Unlike nginx, which ends the handshake first and looks then, a server whose certificate is refused gets an alert.
 
 mod authorities;
+mod connectors;
 mod name;
 mod sessions;
 #[cfg(test)]
@@ -28,6 +29,7 @@ use openssl::x509::verify::{X509CheckFlags, X509VerifyFlags};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_openssl::SslStream;
 
+pub use self::connectors::{Connectors, OnDemand};
 pub use self::name::Name;
 use self::sessions::Sessions;
 use super::options::ClientOptions;
@@ -158,7 +160,7 @@ fn expect_name(ssl: &mut SslRef, name: &Name) -> Result<(), ErrorStack> {
     let wanted = ssl.param_mut();
     wanted.set_hostflags(X509CheckFlags::NO_PARTIAL_WILDCARDS);
     match name {
-        Name::Host(host) => wanted.set_host(host),
+        Name::Host(name) | Name::Nameless(name) => wanted.set_host(name),
         Name::Ip(ip) => wanted.set_ip(*ip),
     }
 }

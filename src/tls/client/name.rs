@@ -12,6 +12,8 @@ pub enum Name {
     Host(String),
     /// An IP address, which is no name for SNI (RFC 6066, section 3).
     Ip(IpAddr),
+    /// None: it is at this Unix domain socket, which no certificate is for.
+    Nameless(String),
 }
 
 impl Name {
@@ -24,16 +26,16 @@ impl Name {
         }
     }
 
-    /// The name of a server of which no more than the address is known. That at a Unix domain socket is `localhost`.
+    /// The name of a server of which no more than the address is known.
     pub fn of(address: &Address) -> Name {
-        address.ip().map_or_else(|| Name::Host("localhost".to_owned()), Name::Ip)
+        address.ip().map_or_else(|| Name::Nameless(address.to_string()), Name::Ip)
     }
 }
 
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Name::Host(host) => f.write_str(host),
+            Name::Host(text) | Name::Nameless(text) => f.write_str(text),
             Name::Ip(ip) => ip.fmt(f),
         }
     }
@@ -50,7 +52,7 @@ mod tests {
         assert_eq!(Name::parse("192.0.2.1"), Name::Ip("192.0.2.1".parse().unwrap()));
         assert_eq!(Name::parse("[2001:db8::1]"), Name::Ip("2001:db8::1".parse().unwrap()));
         assert_eq!(Name::parse("2001:db8::1").to_string(), "2001:db8::1");
-        assert_eq!(Name::of(&Address::nameless()).to_string(), "localhost");
+        assert_eq!(Name::of(&Address::Unix("/x".into())).to_string(), "unix:/x");
         assert_eq!(Name::of(&Address::Ip("127.0.0.1:143".parse().unwrap())).to_string(), "127.0.0.1");
     }
 }

@@ -1,0 +1,77 @@
+//! The connectors of a configuration.
+
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use super::Connector;
+use crate::tls::options::ClientOptions;
+
+/// Makes one connector of the same directives, however many server blocks have them: the system's authorities alone take
+/// more than a megabyte.
+#[derive(Debug, Clone, Default)]
+pub struct Connectors(Arc<Mutex<Vec<(ClientOptions, Arc<Connector>)>>>);
+
+impl Connectors {
+    /// The connector of these directives.
+    ///
+    /// # Errors
+    /// Those of [`Connector::new`].
+    pub fn of(&self, options: &ClientOptions) -> Result<Arc<Connector>, Vec<String>> {
+        let mut made = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, connector)) = made.iter().find(|(others, _)| others == options) {
+            return Ok(connector.clone());
+        }
+        let connector = Arc::new(Connector::new(options)?);
+        made.push((options.clone(), connector.clone()));
+        Ok(connector)
+    }
+}
+
+/// The connector of directives that may never be used: an authentication server may ask for TLS where the configuration
+/// has none.
+#[derive(Debug)]
+pub struct OnDemand {
+    options: ClientOptions,
+    connectors: Connectors,
+    made: OnceLock<Arc<Connector>>,
+}
+
+impl OnDemand {
+    /// Nothing is read yet.
+    pub fn new(options: &ClientOptions, connectors: &Connectors) -> OnDemand {
+        OnDemand { options: options.clone(), connectors: connectors.clone(), made: OnceLock::new() }
+    }
+
+    /// The connector.
+    ///
+    /// # Errors
+    /// Those of [`Connector::new`].
+    pub fn connector(&self) -> Result<Arc<Connector>, Vec<String>> {
+        if let Some(connector) = self.made.get() {
+            return Ok(connector.clone());
+        }
+        let connector = self.connectors.of(&self.options)?;
+        Ok(self.made.get_or_init(|| connector).clone())
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::super::testing::options;
+    use super::*;
+    use crate::tls::testing::{Authority, Files};
+
+    #[test]
+    fn one_for_all_with_the_same_directives() {
+        let (files, connectors) = (Files::new(), Connectors::default());
+        let options = options(files.certificates("ca.pem", &[&Authority::new("Root").certificate]));
+        let (one, other) = (OnDemand::new(&options, &connectors), OnDemand::new(&options, &connectors));
+        assert!(Arc::ptr_eq(&one.connector().unwrap(), &one.connector().unwrap()));
+        assert!(Arc::ptr_eq(&one.connector().unwrap(), &other.connector().unwrap()));
+        let different = ClientOptions { session_reuse: false, ..options.clone() };
+        let different = OnDemand::new(&different, &connectors).connector().unwrap();
+        assert!(!Arc::ptr_eq(&one.connector().unwrap(), &different));
+        let missing = ClientOptions { trusted_certificate: Some(files.path("none")), ..options };
+        assert_eq!(OnDemand::new(&missing, &connectors).connector().unwrap_err().len(), 1);
+    }
+}
