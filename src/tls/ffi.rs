@@ -78,21 +78,16 @@ pub(super) fn error_string(code: c_ulong) -> String {
 /// A call that failed: its name, and what OpenSSL says.
 pub(super) type Failure = (&'static str, ErrorStack);
 
-/// Reads a certificate, which may be a "trusted" one, and those behind it.
+/// Reads a certificate, and the chain behind it. The first may be in OpenSSL's own format, `TRUSTED CERTIFICATE`.
 ///
 /// # Errors
 /// When there is none, or one is broken.
-pub(super) fn certificates(pem: &[u8]) -> Result<Vec<X509>, Failure> {
+pub(super) fn chain(pem: &[u8]) -> Result<Vec<X509>, Failure> {
     let bio = Bio::reading(pem).map_err(|errors| ("BIO_new_mem_buf()", errors))?;
-    // SAFETY: the BIO lives; no object to reuse, no password callback.
-    let first = unsafe { PEM_read_bio_X509_AUX(bio.0, ptr::null_mut(), ptr::null_mut(), ptr::null_mut()) };
-    if first.is_null() {
-        return Err(("PEM_read_bio_X509_AUX()", ErrorStack::get()));
-    }
-    // SAFETY: not null, and ours to free.
-    let mut found = vec![unsafe { X509::from_ptr(first) }];
+    let first = read_trusted(&bio).ok_or_else(|| (READ_TRUSTED, ErrorStack::get()))?;
+    let mut found = vec![first];
     loop {
-        // SAFETY: as above.
+        // SAFETY: the BIO lives; no object to reuse, no password callback.
         let next = unsafe { sys::PEM_read_bio_X509(bio.0, ptr::null_mut(), None, ptr::null_mut()) };
         if next.is_null() {
             return end_of_pem().map(|()| found).map_err(|errors| ("PEM_read_bio_X509()", errors));
@@ -100,6 +95,26 @@ pub(super) fn certificates(pem: &[u8]) -> Result<Vec<X509>, Failure> {
         // SAFETY: not null, and ours to free.
         found.push(unsafe { X509::from_ptr(next) });
     }
+}
+
+/// Reads the certificates of authorities, each of which may be in OpenSSL's own format.
+///
+/// # Errors
+/// When there is none, or one is broken.
+pub(super) fn authorities(pem: &[u8]) -> Result<Vec<X509>, Failure> {
+    let bio = Bio::reading(pem).map_err(|errors| ("BIO_new_mem_buf()", errors))?;
+    let found: Vec<X509> = std::iter::from_fn(|| read_trusted(&bio)).collect();
+    let end = if found.is_empty() { Err(ErrorStack::get()) } else { end_of_pem() };
+    end.map(|()| found).map_err(|errors| (READ_TRUSTED, errors))
+}
+
+const READ_TRUSTED: &str = "PEM_read_bio_X509_AUX()";
+
+fn read_trusted(bio: &Bio<'_>) -> Option<X509> {
+    // SAFETY: the BIO lives; no object to reuse, no password callback.
+    let found = unsafe { PEM_read_bio_X509_AUX(bio.0, ptr::null_mut(), ptr::null_mut(), ptr::null_mut()) };
+    // SAFETY: not null, and ours to free.
+    (!found.is_null()).then(|| unsafe { X509::from_ptr(found) })
 }
 
 /// Adds the revocation lists in `pem` to `store`.

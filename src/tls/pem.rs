@@ -1,9 +1,11 @@
 //! Certificates, keys and revocation lists, out of files or the configuration itself. Errors are nginx's.
 
+use std::io;
 use std::path::Path;
 
 use gatepost_proto::Secret;
-use openssl::pkey::{PKey, Private};
+use openssl::dh::Dh;
+use openssl::pkey::{PKey, Params, Private};
 use openssl::ssl::SslContextBuilder;
 use openssl::x509::X509;
 use openssl::x509::store::X509StoreBuilderRef;
@@ -22,7 +24,7 @@ pub(super) fn use_key_pair(
     passwords: &[Secret],
 ) -> Result<X509, String> {
     let path = &pair.certificate;
-    let mut chain = certificates(path)?.into_iter();
+    let mut chain = load_certificates(path, ffi::chain)?.into_iter();
     let certificate = chain.next().expect("a file without certificates is an error");
     context
         .set_certificate(&certificate)
@@ -38,22 +40,12 @@ pub(super) fn use_key_pair(
     Ok(certificate)
 }
 
-/// Reads certificates: one, or more than one.
-///
-/// # Errors
-/// When the file cannot be read, or does not hold any.
-pub(super) fn certificates(path: &Path) -> Result<Vec<X509>, String> {
-    let fail = |why: String| format!("cannot load certificate \"{}\": {why}", path.display());
-    let pem = read(path).map_err(fail)?;
-    ffi::certificates(&pem).map_err(|(call, errors)| fail(error::failed(call, &errors)))
-}
-
 /// Adds the certificates of a file to a store, and gives them.
 ///
 /// # Errors
 /// When the file cannot be read, or does not hold any.
 pub(super) fn trust(store: &mut X509StoreBuilderRef, path: &Path) -> Result<Vec<X509>, String> {
-    let found = certificates(path)?;
+    let found = load_certificates(path, ffi::authorities)?;
     for certificate in &found {
         store
             .add_cert(certificate.clone())
@@ -72,14 +64,40 @@ pub(super) fn add_crls(store: &mut X509StoreBuilderRef, path: &Path) -> Result<(
     ffi::add_crls(store, &pem).map_err(|(call, errors)| fail(error::failed(call, &errors)))
 }
 
+/// Reads `ssl_dhparam`.
+///
+/// # Errors
+/// When the file cannot be read, or is something else.
+pub(super) fn dh_parameters(path: &Path) -> Result<Dh<Params>, String> {
+    let named = |call: &str| format!("{call}(\"{}\")", path.display());
+    let pem = read_file(path).map_err(|why| format!("{} failed{why}", named("BIO_new_file")))?;
+    Dh::params_from_pem(&pem).map_err(|errors| error::failed(&named("PEM_read_bio_DHparams"), &errors))
+}
+
+fn load_certificates(
+    path: &Path,
+    parse: impl Fn(&[u8]) -> Result<Vec<X509>, ffi::Failure>,
+) -> Result<Vec<X509>, String> {
+    let fail = |why: String| format!("cannot load certificate \"{}\": {why}", path.display());
+    let pem = read(path).map_err(fail)?;
+    parse(&pem).map_err(|(call, errors)| fail(error::failed(call, &errors)))
+}
+
 /// What a file holds, or the value itself behind `data:`.
 fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
-    if let Some(data) = after(path, "data:") {
-        return Ok(Zeroizing::new(data.as_bytes().to_vec()));
+    match after(path, "data:") {
+        Some(data) => Ok(Zeroizing::new(data.as_bytes().to_vec())),
+        None => read_file(path).map_err(|why| format!("BIO_new_file() failed{why}")),
     }
-    std::fs::read(path)
-        .map(Zeroizing::new)
-        .map_err(|error| format!("BIO_new_file() failed{}", error::open_failed(path, &error)))
+}
+
+fn read_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
+    match std::fs::read(path) {
+        Ok(bytes) => Ok(Zeroizing::new(bytes)),
+        // To OpenSSL a directory is a file without lines.
+        Err(error) if error.kind() == io::ErrorKind::IsADirectory => Ok(Zeroizing::default()),
+        Err(error) => Err(error::open_failed(path, &error)),
+    }
 }
 
 /// The rest of a value that is not a path.

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use openssl::asn1::Asn1Time;
+use openssl::asn1::{Asn1Object, Asn1OctetString, Asn1Time};
 use openssl::bn::BigNum;
 use openssl::ec::{EcGroup, EcKey};
 use openssl::hash::MessageDigest;
@@ -14,7 +14,7 @@ use openssl::nid::Nid;
 use openssl::pkey::{PKey, Private};
 use openssl::rsa::Rsa;
 use openssl::x509::extension::BasicConstraints;
-use openssl::x509::{X509, X509Builder, X509NameBuilder};
+use openssl::x509::{X509, X509Builder, X509CrlBuilder, X509Extension, X509NameBuilder, X509RevokedBuilder};
 use tempfile::TempDir;
 
 use super::options::{KeyPair, Protocols, ServerOptions, SessionCache, VerifyClient};
@@ -53,6 +53,16 @@ impl Authority {
         self.issue_for(name, serial, PKey::from_rsa(Rsa::generate(2048).unwrap()).unwrap())
     }
 
+    /// One that was good until yesterday.
+    pub(super) fn issue_expired(&self, name: &str, serial: u32) -> Identity {
+        let key = ec_key();
+        let yesterday = std::time::SystemTime::now() - Duration::from_secs(86_400);
+        let yesterday = yesterday.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+        let end = Asn1Time::from_unix(i64::try_from(yesterday).unwrap()).unwrap();
+        let certificate = certificate_until(name, &key, Some(self), serial, false, &end);
+        Identity { certificate, key }
+    }
+
     fn issue_for(&self, name: &str, serial: u32, key: PKey<Private>) -> Identity {
         let certificate = certificate(name, &key, Some(self), serial, false);
         Identity { certificate, key }
@@ -65,6 +75,17 @@ fn ec_key() -> PKey<Private> {
 }
 
 fn certificate(name: &str, key: &PKey<Private>, issuer: Option<&Authority>, serial: u32, authority: bool) -> X509 {
+    certificate_until(name, key, issuer, serial, authority, &Asn1Time::days_from_now(2).unwrap())
+}
+
+fn certificate_until(
+    name: &str,
+    key: &PKey<Private>,
+    issuer: Option<&Authority>,
+    serial: u32,
+    authority: bool,
+    end: &Asn1Time,
+) -> X509 {
     let mut subject = X509NameBuilder::new().unwrap();
     subject.append_entry_by_text("O", "Gatepost").unwrap();
     subject.append_entry_by_text("CN", name).unwrap();
@@ -75,8 +96,8 @@ fn certificate(name: &str, key: &PKey<Private>, issuer: Option<&Authority>, seri
     builder.set_subject_name(&subject).unwrap();
     builder.set_issuer_name(issuer.map_or(&subject, |issuer| issuer.certificate.subject_name())).unwrap();
     builder.set_pubkey(key).unwrap();
-    builder.set_not_before(&Asn1Time::days_from_now(0).unwrap()).unwrap();
-    builder.set_not_after(&Asn1Time::days_from_now(2).unwrap()).unwrap();
+    builder.set_not_before(&Asn1Time::from_unix(0).unwrap()).unwrap();
+    builder.set_not_after(end).unwrap();
     let mut constraints = BasicConstraints::new();
     constraints.critical();
     if authority {
@@ -85,6 +106,28 @@ fn certificate(name: &str, key: &PKey<Private>, issuer: Option<&Authority>, seri
     builder.append_extension(constraints.build().unwrap()).unwrap();
     builder.sign(issuer.map_or(key, |issuer| &issuer.key), MessageDigest::sha256()).unwrap();
     builder.build()
+}
+
+/// In PEM.
+pub(super) fn revocation_list(authority: &Authority, serials: &[u32]) -> Vec<u8> {
+    let mut builder = X509CrlBuilder::new().unwrap();
+    builder.set_issuer_name(authority.certificate.subject_name()).unwrap();
+    builder.set_last_update(&Asn1Time::from_unix(0).unwrap()).unwrap();
+    builder.set_next_update(&Asn1Time::days_from_now(2).unwrap()).unwrap();
+    for serial in serials {
+        let mut revoked = X509RevokedBuilder::new().unwrap();
+        revoked.set_serial_number(&BigNum::from_u32(*serial).unwrap().to_asn1_integer().unwrap()).unwrap();
+        revoked.set_revocation_date(&Asn1Time::from_unix(0).unwrap()).unwrap();
+        builder.add_revoked(revoked.build()).unwrap();
+    }
+    // Extensions that RFC 5280 wants: authority key identifier and CRL number.
+    for (oid, contents) in [("2.5.29.35", &b"\x30\x03\x80\x01\x01"[..]), ("2.5.29.20", b"\x02\x01\x01")] {
+        let contents = Asn1OctetString::new_from_bytes(contents).unwrap();
+        let extension = X509Extension::new_from_der(&Asn1Object::from_str(oid).unwrap(), false, &contents).unwrap();
+        builder.append_extension(extension).unwrap();
+    }
+    builder.sign(&authority.key, MessageDigest::sha256()).unwrap();
+    builder.build().unwrap().to_pem().unwrap()
 }
 
 /// A directory with files for options to name.

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 
 use gatepost_proto::Protocol;
-use openssl::dh::Dh;
 use openssl::ssl::{AlpnError, SslContext, SslContextBuilder, SslMethod, SslOptions, select_next_proto};
 use openssl::x509::X509;
 
@@ -112,11 +111,9 @@ fn compress_certificates(context: &mut SslContextBuilder, options: &ServerOption
 /// `ssl_dhparam`, `ssl_ecdh_curve`
 fn set_key_exchange(context: &mut SslContextBuilder, options: &ServerOptions) -> Result<(), String> {
     if let Some(path) = &options.dhparam {
-        let named = |call: &str| format!("{call}(\"{}\")", path.display());
-        let pem = std::fs::read(path)
-            .map_err(|error| format!("{} failed{}", named("BIO_new_file"), error::open_failed(path, &error)))?;
-        let dh = Dh::params_from_pem(&pem).map_err(|errors| error::failed(&named("PEM_read_bio_DHparams"), &errors))?;
-        context.set_tmp_dh(&dh).map_err(|errors| error::failed(&named("SSL_CTX_set_tmp_dh"), &errors))?;
+        let dh = pem::dh_parameters(path)?;
+        let named = || format!("SSL_CTX_set_tmp_dh(\"{}\")", path.display());
+        context.set_tmp_dh(&dh).map_err(|errors| error::failed(&named(), &errors))?;
     }
     if options.ecdh_curve == "auto" {
         return Ok(());

@@ -9,7 +9,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use openssl::ex_data::Index;
 use openssl::hash::{Hasher, MessageDigest};
 use openssl::ssl::{
-    SslContext, SslContextBuilder, SslOptions, SslRef, SslSession, SslSessionCacheMode, SslSessionRef, SslVersion,
+    SslContext, SslContextBuilder, SslContextRef, SslOptions, SslRef, SslSession, SslSessionCacheMode, SslSessionRef,
+    SslVersion,
 };
 use openssl::x509::X509;
 
@@ -45,7 +46,7 @@ pub(super) fn set_up(
         .set_session_id_context(&identity)
         .map_err(|errors| error::failed("SSL_CTX_set_session_id_context()", &errors))?;
     let cache = options.session_cache.shared.as_ref().map(|shared| caches.named(shared));
-    set_cache(context, &options.session_cache, cache.clone());
+    set_cache(context, &options.session_cache);
     if !options.session_tickets {
         context.set_options(SslOptions::NO_TICKET);
     }
@@ -65,9 +66,6 @@ pub(super) fn forget(ssl: &SslRef) {
     let Some(session) = ssl.session() else { return };
     // SAFETY: the session is the connection's, and the connection the context's.
     unsafe { ssl.ssl_context().remove_session(session) };
-    if let Some(cache) = &sessions(ssl).cache {
-        cache.forget(session.id());
-    }
 }
 
 /// What a session must have in common with a server block to be resumed there.
@@ -90,15 +88,16 @@ fn identity(options: &ServerOptions, certificates: &[X509]) -> Result<Vec<u8>, S
     digest.finish().map(|digest| digest.to_vec()).map_err(fail)
 }
 
-fn set_cache(context: &mut SslContextBuilder, options: &SessionCache, shared: Option<Arc<SharedCache>>) {
+fn set_cache(context: &mut SslContextBuilder, options: &SessionCache) {
+    let shared = options.shared.is_some();
     let server = SslSessionCacheMode::SERVER;
-    let mode = match (options.builtin, &shared, options.without) {
-        (None, None, WithoutCache::Off) => SslSessionCacheMode::OFF,
+    let mode = match (options.builtin, shared, options.without) {
+        (None, false, WithoutCache::Off) => SslSessionCacheMode::OFF,
         // Some clients do not work if told that there is no resumption at all (Outlook Express, says nginx).
-        (None, None, WithoutCache::None) => {
+        (None, false, WithoutCache::None) => {
             server | SslSessionCacheMode::NO_AUTO_CLEAR | SslSessionCacheMode::NO_INTERNAL_STORE
         }
-        (None, Some(_), _) => server | SslSessionCacheMode::NO_INTERNAL,
+        (None, true, _) => server | SslSessionCacheMode::NO_INTERNAL,
         (Some(_), _, _) => server,
     };
     context.set_session_cache_mode(mode);
@@ -106,28 +105,32 @@ fn set_cache(context: &mut SslContextBuilder, options: &SessionCache, shared: Op
         Some(size) => context.set_session_cache_size(i32::try_from(size).unwrap_or(i32::MAX)),
         None => context.set_session_cache_size(1),
     };
-    if let Some(cache) = shared {
-        share_sessions(context, cache);
+    if shared {
+        share_sessions(context);
     }
 }
 
-fn share_sessions(context: &mut SslContextBuilder, cache: Arc<SharedCache>) {
-    let (keep, find, forget) = (cache.clone(), cache.clone(), cache);
-    context.set_new_session_callback(move |ssl, session| keep_session(&keep, ssl, &session));
+/// The cache is that of the server block that the client meant.
+fn share_sessions(context: &mut SslContextBuilder) {
+    context.set_new_session_callback(|ssl, session| keep_session(ssl, &session));
     // SAFETY: the session is made from bytes on the spot, and belongs to no context yet.
     unsafe {
-        context.set_get_session_callback(move |_, id| {
-            find.find(id, now()).and_then(|bytes| SslSession::from_der(&bytes).ok())
+        context.set_get_session_callback(|ssl, id| {
+            let bytes = sessions(ssl.ssl_context()).cache.as_ref()?.find(id, now())?;
+            SslSession::from_der(&bytes).ok()
         });
     }
-    context.set_remove_session_callback(move |_, session| forget.forget(session.id()));
+    context.set_remove_session_callback(|context, session| {
+        if let Some(cache) = &sessions(context).cache {
+            cache.forget(session.id());
+        }
+    });
 }
 
-fn keep_session(cache: &SharedCache, ssl: &SslRef, session: &SslSessionRef) {
+fn keep_session(ssl: &SslRef, session: &SslSessionRef) {
     // TLS 1.3 tells of sessions that live in tickets, too.
-    if ssl.version2() == Some(SslVersion::TLS1_3) && !ffi::without_tickets(ssl) {
-        return;
-    }
+    let in_ticket = ssl.version2() == Some(SslVersion::TLS1_3) && !ffi::without_tickets(ssl);
+    let Some(cache) = sessions(ssl.ssl_context()).cache.as_ref().filter(|_| !in_ticket) else { return };
     let end = ffi::noted_end(session).unwrap_or_else(|| end_from_now(ssl));
     if let Ok(bytes) = session.to_der() {
         cache.keep(session.id(), bytes, end);
@@ -139,12 +142,12 @@ struct Keys;
 
 impl ffi::TicketKeys for Keys {
     fn newest(ssl: &SslRef, with: &mut dyn FnMut(TicketKey<'_>) -> bool) -> bool {
-        let sessions = sessions(ssl);
+        let sessions = sessions(ssl.ssl_context());
         sessions.ticket_keys.newest(now(), sessions.lifetime.as_secs()).is_some_and(|key| with(lend(&key)))
     }
 
     fn named(ssl: &SslRef, name: [u8; 16], with: &mut dyn FnMut(TicketKey<'_>) -> bool) -> Option<Renew> {
-        let (key, newest) = sessions(ssl).ticket_keys.named(name, now())?;
+        let (key, newest) = sessions(ssl.ssl_context()).ticket_keys.named(name, now())?;
         Some(match with(lend(&key)) {
             false => Renew::Broken,
             // In TLS 1.3 a ticket is for one use (RFC 8446, appendix C.4).
@@ -172,11 +175,11 @@ impl ffi::TicketLife for Life {
 }
 
 fn end_from_now(ssl: &SslRef) -> u64 {
-    now().saturating_add(sessions(ssl).lifetime.as_secs())
+    now().saturating_add(sessions(ssl.ssl_context()).lifetime.as_secs())
 }
 
-fn sessions(ssl: &SslRef) -> &Sessions {
-    ssl.ssl_context().ex_data(*SESSIONS).expect("every context has it")
+fn sessions(context: &SslContextRef) -> &Sessions {
+    context.ex_data(*SESSIONS).expect("every context has it")
 }
 
 /// Seconds since 1970.

@@ -40,3 +40,173 @@ async fn only_the_versions_that_are_enabled() {
     let expected = "SSL_do_handshake() failed (SSL: error:0A000102:SSL routines::unsupported protocol)";
     assert_eq!((refused.level(), refused.to_string()), (Level::Info, expected.to_owned()));
 }
+
+#[tokio::test]
+async fn rsa_and_ecdsa_side_by_side() {
+    let world = World::new();
+    let rsa = world.authority.issue_rsa("rsa.example.com", 3);
+    let mut options = world.options();
+    options.certificates.push(world.files.pair("rsa", &rsa));
+    let entrance = entrance(&options);
+    for (algorithms, name) in [("ECDSA+SHA256", "mail.example.com"), ("rsa_pss_rsae_sha256", "rsa.example.com")] {
+        let client = Client::new().with(|client| client.set_sigalgs_list(algorithms).unwrap());
+        assert_eq!(client.connect(&entrance).await.server_name(), name);
+    }
+}
+
+#[tokio::test]
+async fn each_certificate_comes_with_its_chain() {
+    let world = World::new();
+    let low = world.authority.authority("Low", 5);
+    let (ecdsa, rsa) = (low.issue("ecdsa", 6), world.authority.issue_rsa("rsa", 7));
+    let mut pair = world.files.pair("ecdsa", &ecdsa);
+    pair.certificate = world.files.certificates("chain.crt", &[&ecdsa.certificate, &low.certificate]);
+    let entrance = entrance(&server_options(vec![pair, world.files.pair("rsa", &rsa)]));
+    for (algorithms, length) in [("ECDSA+SHA256", 2), ("rsa_pss_rsae_sha256", 1)] {
+        let client = Client::new().with(|client| client.set_sigalgs_list(algorithms).unwrap());
+        let meeting = client.connect(&entrance).await;
+        assert_eq!(meeting.client.ssl().peer_cert_chain().unwrap().len(), length);
+    }
+}
+
+#[tokio::test]
+async fn ciphers_and_their_order() {
+    let world = World::new();
+    let rsa = world.authority.issue_rsa("rsa", 3);
+    let (aes128, aes256) = ("ECDHE-RSA-AES128-GCM-SHA256", "ECDHE-RSA-AES256-GCM-SHA384");
+    let mut options = server_options(vec![world.files.pair("rsa", &rsa)]);
+    options.protocols.tlsv1_3 = false;
+    options.ciphers = format!("{aes256}:{aes128}");
+    for (prefer, expected) in [(false, aes128), (true, aes256)] {
+        options.prefer_server_ciphers = prefer;
+        let client = Client::new().with(|client| client.set_cipher_list(&format!("{aes128}:{aes256}")).unwrap());
+        let meeting = client.connect(&entrance(&options)).await;
+        assert_eq!(meeting.server.ssl().current_cipher().unwrap().name(), expected);
+    }
+    let client = Client::new().with(|client| client.set_cipher_list("ECDHE-RSA-CHACHA20-POLY1305").unwrap());
+    let refused = client.try_connect(&entrance(&options)).await.0.err().unwrap();
+    let expected = "SSL_do_handshake() failed (SSL: error:0A0000C1:SSL routines::no shared cipher)";
+    assert_eq!((refused.level(), refused.to_string()), (Level::Info, expected.to_owned()));
+}
+
+#[tokio::test]
+async fn finite_field_key_exchange_with_parameters_of_our_own() {
+    let world = World::new();
+    let rsa = world.authority.issue_rsa("rsa", 3);
+    let mut options = server_options(vec![world.files.pair("rsa", &rsa)]);
+    let dhe = || {
+        Client::new().with(|client| {
+            client.set_cipher_list("DHE-RSA-AES128-GCM-SHA256").unwrap();
+            client.set_max_proto_version(Some(SslVersion::TLS1_2)).unwrap();
+        })
+    };
+    assert!(dhe().try_connect(&entrance(&options)).await.0.is_err(), "none without ssl_dhparam");
+    let parameters = openssl::dh::Dh::get_2048_256().unwrap().params_to_pem().unwrap();
+    options.dhparam = Some(world.files.write("dh", parameters));
+    let meeting = dhe().connect(&entrance(&options)).await;
+    assert_eq!(meeting.client.ssl().peer_tmp_key().unwrap().bits(), 2048);
+}
+
+#[tokio::test]
+async fn curves() {
+    let world = World::new();
+    let mut options = world.options();
+    options.ecdh_curve = "secp384r1:X25519".into();
+    let entrance = entrance(&options);
+    let with = |groups: &'static str| Client::new().with(|client| client.set_groups_list(groups).unwrap());
+    assert_eq!(with("P-384").connect(&entrance).await.client.ssl().peer_tmp_key().unwrap().bits(), 384);
+    assert!(with("P-521").try_connect(&entrance).await.0.is_err());
+}
+
+#[tokio::test]
+async fn old_versions_need_an_old_security_level() {
+    let world = World::new();
+    let rsa = world.authority.issue_rsa("rsa", 3);
+    let mut options = server_options(vec![world.files.pair("rsa", &rsa)]);
+    options.protocols.tlsv1 = true;
+    let client = || {
+        Client::new().with(|client| {
+            client.set_cipher_list("DEFAULT:@SECLEVEL=0").unwrap();
+            client.set_min_proto_version(Some(SslVersion::TLS1)).unwrap();
+            client.set_max_proto_version(Some(SslVersion::TLS1)).unwrap();
+        })
+    };
+    assert!(client().try_connect(&entrance(&options)).await.0.is_err());
+    options.ciphers = "HIGH:!aNULL:!MD5:@SECLEVEL=0".into();
+    assert_eq!(client().connect(&entrance(&options)).await.server.ssl().version_str(), "TLSv1");
+}
+
+#[tokio::test]
+async fn configuration_commands_have_the_last_word() {
+    let world = World::new();
+    let mut options = world.options();
+    let suite = "TLS_CHACHA20_POLY1305_SHA256";
+    options.conf_commands.push(("Ciphersuites".into(), suite.into()));
+    let meeting = Client::new().connect(&entrance(&options)).await;
+    assert_eq!(meeting.server.ssl().current_cipher().unwrap().name(), suite);
+}
+
+#[tokio::test]
+async fn the_name_chooses_certificate_and_server_block() {
+    let world = World::new();
+    let caches = Caches::default();
+    let (first, second) = (world.authority.issue("first", 3), world.authority.issue("second", 4));
+    let first = context(&server_options(vec![world.files.pair("first", &first)]), &caches);
+    let mut old = server_options(vec![world.files.pair("second", &second)]);
+    old.protocols.tlsv1_3 = false;
+    let second = context(&old, &caches);
+    let names = ["second.example".to_owned(), "*.second.example".to_owned(), "*.a.first.example".to_owned()];
+    let also = ["first.example".to_owned(), "*.first.example".to_owned(), "second.example".to_owned()];
+    let entrance = Entrance::new(&[(&also, &first), (&names, &second)]);
+    for (name, expected) in [
+        ("first.example", 0),
+        ("second.example", 0),
+        ("x.second.example", 1),
+        ("X.Y.Second.Example", 1),
+        ("x.second.example.", 1),
+        ("x.first.example", 0),
+        ("x.a.first.example", 1),
+        ("a.first.example", 0),
+        ("xsecond.example", 0),
+        ("third", 0),
+    ] {
+        let mut meeting = Client::new().named(name).connect(&entrance).await;
+        meeting.talk().await;
+        let certificate = ["first", "second"][expected];
+        let version = ["TLSv1.3", "TLSv1.2"][expected];
+        assert_eq!((meeting.block, meeting.server_name().as_str()), (expected, certificate), "{name}");
+        assert_eq!(meeting.server.ssl().version_str(), version);
+    }
+    assert_eq!(Client::new().connect(&entrance).await.block, 0);
+}
+
+#[tokio::test]
+async fn the_protocol_for_alpn_is_that_of_the_chosen_block() {
+    let world = World::new();
+    let caches = Caches::default();
+    let imap = context(&world.options(), &caches);
+    let pop3 = Context::new(&world.options(), Protocol::Pop3, &caches).unwrap();
+    let entrance = Entrance::new(&[(&["imap".into()], &imap), (&["pop3".into()], &pop3)]);
+    let offering = Client::new().named("pop3").with(|client| client.set_alpn_protos(b"\x04pop3").unwrap());
+    let meeting = offering.connect(&entrance).await;
+    assert_eq!((meeting.block, meeting.client.ssl().selected_alpn_protocol()), (1, Some(&b"pop3"[..])));
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_or_speaks_another_language() {
+    let world = World::new();
+    let entrance = entrance(&world.options());
+    let after = async |sent: &[u8]| {
+        let (mut near, far) = duplex(1024);
+        near.write_all(sent).await.unwrap();
+        drop(near);
+        let error = entrance.accept(far).await.err().unwrap();
+        (error.level(), error.to_string())
+    };
+    let closed = (Level::Info, "peer closed connection in SSL handshake".to_owned());
+    assert_eq!(after(b"").await, closed);
+    assert_eq!(after(b"\x16\x03\x01\x02\x00").await, closed);
+    let (level, message) = after(b"a LOGIN b c\r\n").await;
+    assert_eq!(level, Level::Info);
+    assert_eq!(message, "SSL_do_handshake() failed (SSL: error:0A00010B:SSL routines::wrong version number)");
+}

@@ -1,14 +1,15 @@
 #![allow(clippy::unwrap_used)]
 
 mod handshake;
+mod messages;
+mod resumption;
+mod verify;
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 
 use gatepost_proto::Protocol;
-use openssl::ssl::{
-    NameType, Ssl, SslConnector, SslConnectorBuilder, SslMethod, SslSession, SslSessionCacheMode, SslVerifyMode,
-};
+use openssl::ssl::{Ssl, SslConnector, SslConnectorBuilder, SslMethod, SslSession, SslSessionCacheMode, SslVerifyMode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio_openssl::SslStream;
 
@@ -80,7 +81,9 @@ impl Client {
     }
 
     fn resuming(self, session: &SslSession) -> Attempt {
-        self.ready(Some(session))
+        // A copy: a session that was in use once may be marked as spoilt.
+        let copy = SslSession::from_der(&session.to_der().unwrap()).unwrap();
+        self.ready(Some(&copy))
     }
 
     fn ready(self, session: Option<&SslSession>) -> Attempt {
@@ -163,8 +166,13 @@ impl Meeting {
     /// The last session that the client was given.
     async fn session(mut self) -> SslSession {
         self.talk().await;
+        // OpenSSL forgets the session of a connection that ends otherwise.
+        self.client.shutdown().await.unwrap();
+        self.server.shutdown().await.unwrap();
         let sessions = self.sessions.lock().unwrap();
-        sessions.last().expect("the server gave a session").clone()
+        let kept = sessions.last().cloned();
+        // One that goes on with a new ticket (TLS 1.2) is told to nobody.
+        kept.unwrap_or_else(|| self.client.ssl().session().expect("the server gave a session").to_owned())
     }
 
     fn server_name(&self) -> String {
@@ -172,9 +180,4 @@ impl Meeting {
         let name = certificate.subject_name().entries_by_nid(openssl::nid::Nid::COMMONNAME).next().unwrap();
         name.data().to_string().unwrap()
     }
-}
-
-/// For tests that look at the name the server saw.
-fn asked_for(meeting: &Meeting) -> Option<&str> {
-    meeting.server.ssl().servername(NameType::HOST_NAME)
 }
