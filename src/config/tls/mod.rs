@@ -50,9 +50,28 @@ pub fn protocols(slot: &mut Option<Protocols>, call: &mut Call<'_>) -> Outcome {
     Ok(())
 }
 
-/// `*_ssl_conf_command name value;`, which repeats.
+/// The commands of SSL_CONF_cmd(3) whose value is a file or a directory.
+const PATH_COMMANDS: &[&str] = &[
+    "Certificate",
+    "PrivateKey",
+    "ServerInfoFile",
+    "DHParameters",
+    "ChainCAFile",
+    "ChainCAPath",
+    "VerifyCAFile",
+    "VerifyCAPath",
+    "RequestCAFile",
+    "RequestCAPath",
+    "ClientCAFile",
+    "ClientCAPath",
+];
+
+/// `*_ssl_conf_command name value;`, which repeats. A file is one beside the configuration.
 pub fn conf_command(slot: &mut Vec<(String, String)>, call: &mut Call<'_>) -> Outcome {
-    slot.push((call.args[0].clone(), call.args[1].clone()));
+    let (name, value) = (&call.args[0], &call.args[1]);
+    let is_path = PATH_COMMANDS.iter().any(|command| command.eq_ignore_ascii_case(name));
+    let value = if is_path { call.paths.beside_configuration(value).display().to_string() } else { value.clone() };
+    slot.push((name.clone(), value));
     Ok(())
 }
 

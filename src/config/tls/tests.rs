@@ -53,6 +53,9 @@ fn lists_are_inherited_whole_or_not_at_all() {
     assert_eq!(own.certificates, [KeyPair { certificate: "/e.pem".into(), key: "engine:pkcs11:m".into() }]);
     assert_eq!(own.conf_commands, [("c".into(), "d".into()), ("e".into(), "f".into())]);
     assert_eq!(own.ticket_keys, [PathBuf::from("/conf/x")]);
+    let of_files = tls("", "ssl_conf_command certificate c.pem; ssl_conf_command PrivateKey /k.pem;");
+    let expected = [("certificate".into(), "/conf/c.pem".into()), ("PrivateKey".into(), "/k.pem".into())];
+    assert_eq!(of_files.conf_commands, expected);
     let both = tls("ssl_certificate d.pem; ssl_certificate_key data:x;", "");
     let names: Vec<&Path> = both.certificates.iter().map(|pair| pair.key.as_path()).collect();
     assert_eq!(names, [Path::new("/conf/k.pem"), Path::new("data:x")]);
