@@ -3,7 +3,7 @@
 //! Each request goes over a connection kept from an earlier one where the server agreed to that, else over a new one.
 //! A kept connection that turns out to be closed before any byte of the response costs nothing but the attempt: the
 //! request is repeated once, on a new connection. Of several addresses the next is tried when a connection fails.
-//! `auth_http_timeout` bounds all of it.
+//! `auth_http_timeout` bounds all of it, the handshake of `https://` too.
 //!
 //! nginx's own lines of the request come first and unchanged; the one line added, `Connection: keep-alive`, comes last,
 //! and is left out where `auth_http_header` sets a `Connection` of its own: `auth_http_header Connection close;` is how
@@ -17,13 +17,15 @@ use std::time::Duration;
 use gatepost_proto::auth_http::{self, Encryption, Parser, ProxyProtocol, Reply, Response, ResponseError};
 use gatepost_proto::{Attempt, Dialogue, Method, Protocol, Secret};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
-use zeroize::Zeroize;
 
-use super::pool::{Connection, Pool};
-use super::{AuthError, OpenError, Request, Route, Verdict, os_error};
+use super::connection::Connection;
+use super::pool::Pool;
+use super::{AuthError, OpenError, Request, Route, Shared, Verdict, os_error};
 use crate::addr::Address;
 use crate::config::AuthHttp;
 use crate::resolver::Resolver;
+use crate::tls::HandshakeError;
+use crate::tls::client::{Connector, Name};
 use crate::tls::facts::Facts;
 use crate::tls::options::UpstreamTls;
 
@@ -42,6 +44,9 @@ pub enum ServerError {
     /// It cannot be reached.
     #[error("connect() to {0} failed ({code})", code = os_error(.1))]
     Connect(Address, io::Error),
+    /// There is no TLS with it, or it is not who it should be.
+    #[error("auth http server {0} \"{1}\": {2}")]
+    Tls(Address, Name, HandshakeError),
     /// The connection broke.
     #[error("{2} auth http server {0} failed ({code})", code = os_error(.1))]
     Broken(Address, io::Error, &'static str),
@@ -58,16 +63,23 @@ pub enum ServerError {
 pub struct Server {
     config: AuthHttp,
     keep_alive: bool,
+    /// `https://`, and whom to expect there.
+    tls: Option<(Arc<Connector>, Name)>,
     pool: Arc<Pool>,
     /// The index of the address that worked last.
     preferred: AtomicUsize,
 }
 
 impl Server {
-    pub(super) fn open(config: &AuthHttp, pool: Arc<Pool>) -> Result<Server, OpenError> {
+    pub(super) fn open(config: &AuthHttp, shared: &Shared) -> Result<Server, OpenError> {
         let own = |(name, _): &(String, String)| name.eq_ignore_ascii_case("Connection");
         let keep_alive = !config.headers.iter().any(own);
-        let server = Server { config: config.clone(), keep_alive, pool, preferred: AtomicUsize::new(0) };
+        let tls = config.tls.as_ref().map(|options| shared.connectors.of(options)).transpose();
+        let connector = tls.map_err(|messages| OpenError { messages })?;
+        // A connection by TLS is for nobody else, who may have other ideas of whom to trust.
+        let pool = if connector.is_some() { Arc::default() } else { shared.pool.clone() };
+        let tls = connector.map(|connector| (connector, Name::parse(&config.host)));
+        let server = Server { config: config.clone(), keep_alive, tls, pool, preferred: AtomicUsize::new(0) };
         server.check()?;
         Ok(server)
     }
@@ -172,16 +184,24 @@ impl Server {
             let index = (first + tried) % count;
             let address = &self.config.addresses[index];
             let share = deadline.saturating_duration_since(Instant::now()) / (count - tried) as u32;
-            match timeout(share, Connection::open(address)).await {
+            match timeout(share, self.open_connection(address)).await {
                 Ok(Ok(connection)) => {
                     self.preferred.store(index, Ordering::Relaxed);
                     return Ok((connection, address));
                 }
-                Ok(Err(error)) => failure = ServerError::Connect(address.clone(), error),
+                Ok(Err(error)) => failure = error,
                 Err(_) => failure = ServerError::TimedOut(address.clone()),
             }
         }
         Err(failure)
+    }
+
+    async fn open_connection(&self, address: &Address) -> Result<Connection, ServerError> {
+        let connection = Connection::open(address).await;
+        let connection = connection.map_err(|error| ServerError::Connect(address.clone(), error))?;
+        let Some((connector, name)) = &self.tls else { return Ok(connection) };
+        let handshake = Box::pin(connection.encrypt(connector, address, name));
+        handshake.await.map_err(|error| ServerError::Tls(address.clone(), name.clone(), error))
     }
 
     fn preferred(&self) -> &Address {
@@ -189,25 +209,25 @@ impl Server {
     }
 
     /// Sends a request, reads the head of the response, and keeps the connection if the server agrees.
-    async fn talk(&self, connection: Connection, head: &[u8], address: &Address) -> Result<Response, Failure> {
+    async fn talk(&self, mut connection: Connection, head: &[u8], address: &Address) -> Result<Response, Failure> {
         let broken = |error, stale, doing| Failure::new(ServerError::Broken(address.clone(), error, doing), stale);
-        connection.write_all(head).await.map_err(|error| broken(error, true, "send() to"))?;
+        connection.send(head).await.map_err(|error| broken(error, true, "send() to"))?;
         let mut parser = Parser::new();
         let mut stale = true;
         loop {
-            connection.readable().await.map_err(|error| broken(error, stale, "recv() from"))?;
-            match receive(&connection, &mut parser) {
-                Ok(Received::Nothing) => {}
-                Ok(Received::Some) => stale = false,
-                Ok(Received::End) => return Err(Failure::new(ServerError::Closed(address.clone()), stale)),
-                Ok(Received::Head(response, rest)) => {
+            let mut parsed = Ok(None);
+            let received = connection.receive(|bytes| parsed = parser.receive(bytes)).await;
+            match (received, parsed) {
+                (Ok(0), _) => return Err(Failure::new(ServerError::Closed(address.clone()), stale)),
+                (Ok(_), Ok(None)) => stale = false,
+                (Ok(_), Ok(Some((response, rest)))) => {
                     self.keep(connection, address, &response, rest);
-                    return Ok(*response);
+                    return Ok(response);
                 }
-                Ok(Received::Nonsense(error)) => {
+                (Ok(_), Err(error)) => {
                     return Err(Failure::new(ServerError::Response(address.clone(), error), false));
                 }
-                Err(error) => return Err(broken(error, stale, "recv() from")),
+                (Err(error), _) => return Err(broken(error, stale, "recv() from")),
             }
         }
     }
@@ -234,33 +254,6 @@ impl Failure {
     fn new(error: ServerError, stale: bool) -> Failure {
         Failure { error, stale }
     }
-}
-
-/// What one read brought.
-enum Received {
-    Nothing,
-    Some,
-    End,
-    Head(Box<Response>, usize),
-    Nonsense(ResponseError),
-}
-
-/// Reads once. The buffer is on the stack, not in the future that waits, and is wiped: a password may pass through it.
-fn receive(connection: &Connection, parser: &mut Parser) -> io::Result<Received> {
-    let mut buffer = [0; 2048];
-    let count = match connection.try_read(&mut buffer) {
-        Ok(0) => return Ok(Received::End),
-        Ok(count) => count,
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Received::Nothing),
-        Err(error) => return Err(error),
-    };
-    let received = match parser.receive(&buffer[..count]) {
-        Ok(Some((response, rest))) => Received::Head(Box::new(response), rest),
-        Ok(None) => Received::Some,
-        Err(error) => Received::Nonsense(error),
-    };
-    buffer[..count].zeroize();
-    Ok(received)
 }
 
 /// Finds the mail server. Where no resolver is configured, its name is nonsense from the authentication server at the

@@ -6,6 +6,7 @@
 //! Nothing here blocks the runtime: passwords are hashed on other threads, a bounded number at a time. The caller sets
 //! the deadline: dropping the future ends the work.
 
+mod connection;
 mod http;
 mod pool;
 pub mod users;
@@ -150,7 +151,7 @@ impl Backend {
     /// request.
     pub fn open(config: &config::Auth, shared: &Shared) -> Result<Backend, OpenError> {
         match config {
-            config::Auth::Http(config) => http::Server::open(config, shared.pool.clone()).map(Backend::Http),
+            config::Auth::Http(config) => http::Server::open(config, shared).map(Backend::Http),
             config::Auth::UsersFile { path, proxy_pass, port } => {
                 users::Directory::open(path, proxy_pass.clone(), *port, shared.hashing.clone()).map(Backend::Users)
             }

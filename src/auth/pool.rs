@@ -8,14 +8,13 @@
 //! long, no connection to that server is kept ([`Pool::make_way`]).
 
 use std::collections::HashMap;
-use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
-use tokio::net::{TcpStream, UnixStream};
 use tokio::time::Instant;
 
+use super::connection::Connection;
 use crate::addr::Address;
 
 /// Idle connections for each server and thread.
@@ -23,72 +22,6 @@ const MAX_IDLE: usize = 16;
 
 /// How long a connection may be idle.
 const MAX_IDLE_TIME: Duration = Duration::from_secs(60);
-
-/// How long a request may stay unacknowledged, by the other side's kernel, before the connection counts as broken: a
-/// server that was replaced, or a firewall that forgot the connection, costs seconds and not `auth_http_timeout`.
-#[cfg(target_os = "linux")]
-const MAX_UNACKNOWLEDGED: Duration = Duration::from_secs(5);
-
-/// A connection to an authentication server.
-#[derive(Debug)]
-pub(super) enum Connection {
-    Tcp(TcpStream),
-    Unix(UnixStream),
-}
-
-impl Connection {
-    pub(super) async fn open(address: &Address) -> io::Result<Connection> {
-        match address {
-            Address::Ip(address) => {
-                let stream = TcpStream::connect(address).await?;
-                stream.set_nodelay(true)?;
-                #[cfg(target_os = "linux")]
-                socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(MAX_UNACKNOWLEDGED))?;
-                Ok(Connection::Tcp(stream))
-            }
-            Address::Unix(path) => UnixStream::connect(path).await.map(Connection::Unix),
-        }
-    }
-
-    pub(super) async fn write_all(&self, mut bytes: &[u8]) -> io::Result<()> {
-        while !bytes.is_empty() {
-            match self.try_write(bytes) {
-                Ok(count) => bytes = &bytes[count..],
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.writable().await?,
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
-    }
-
-    pub(super) async fn readable(&self) -> io::Result<()> {
-        match self {
-            Connection::Tcp(stream) => stream.readable().await,
-            Connection::Unix(stream) => stream.readable().await,
-        }
-    }
-
-    pub(super) fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Connection::Tcp(stream) => stream.try_read(buffer),
-            Connection::Unix(stream) => stream.try_read(buffer),
-        }
-    }
-
-    async fn writable(&self) -> io::Result<()> {
-        match self {
-            Connection::Tcp(stream) => stream.writable().await,
-            Connection::Unix(stream) => stream.writable().await,
-        }
-    }
-
-    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Connection::Tcp(stream) => stream.try_write(bytes),
-            Connection::Unix(stream) => stream.try_write(bytes),
-        }
-    }
-}
 
 /// The idle connections of all threads to all servers.
 #[derive(Debug, Default)]
@@ -191,11 +124,9 @@ async fn reap(pool: Weak<Pool>) {
 impl Idle {
     /// The connection, if it is open, idle and between two responses.
     fn connection(mut self) -> Option<Connection> {
-        let mut buffer = [0; 4096];
-        loop {
-            match self.connection.try_read(&mut buffer) {
+        while let Some(outcome) = self.connection.drop_input() {
+            match outcome {
                 Ok(count @ 1..) => self.body = self.body.checked_sub(count as u64)?,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Ok(0) | Err(_) => return None,
             }
         }
@@ -221,7 +152,7 @@ impl Drop for Waiting<'_> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use tokio::io::AsyncWriteExt;
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
 
@@ -254,7 +185,7 @@ mod tests {
         for (sent, body, usable) in [("ok", 2, true), ("o", 2, false), ("ok!", 2, false), ("o", 0, false)] {
             let (connection, mut peer) = fixture.connect().await;
             peer.write_all(sent.as_bytes()).await.unwrap();
-            connection.readable().await.unwrap();
+            connection.readable().await;
             fixture.pool.put(&fixture.address, connection, body);
             assert_eq!(fixture.pool.take(&fixture.address).is_some(), usable, "{sent} {body}");
         }
@@ -265,7 +196,7 @@ mod tests {
         let fixture = Fixture::new().await;
         let (connection, peer) = fixture.connect().await;
         drop(peer);
-        connection.readable().await.unwrap();
+        connection.readable().await;
         fixture.pool.put(&fixture.address, connection, 0);
         assert!(fixture.pool.take(&fixture.address).is_none());
     }

@@ -11,7 +11,7 @@ mod pem;
 pub mod server;
 mod sessions;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod tickets;
 
 pub use handshake::HandshakeError;

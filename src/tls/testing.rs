@@ -20,41 +20,41 @@ use tempfile::TempDir;
 use super::options::{KeyPair, Protocols, ServerOptions, SessionCache, VerifyClient};
 
 /// An authority with its key.
-pub(super) struct Authority {
-    pub(super) certificate: X509,
-    pub(super) key: PKey<Private>,
+pub(crate) struct Authority {
+    pub(crate) certificate: X509,
+    pub(crate) key: PKey<Private>,
 }
 
 /// What somebody owns.
-pub(super) struct Identity {
-    pub(super) certificate: X509,
-    pub(super) key: PKey<Private>,
+pub(crate) struct Identity {
+    pub(crate) certificate: X509,
+    pub(crate) key: PKey<Private>,
 }
 
 impl Authority {
-    pub(super) fn new(name: &str) -> Authority {
+    pub(crate) fn new(name: &str) -> Authority {
         let key = ec_key();
         let certificate = certificate(name, &key, None, 1, true);
         Authority { certificate, key }
     }
 
     /// An authority below this one.
-    pub(super) fn authority(&self, name: &str, serial: u32) -> Authority {
+    pub(crate) fn authority(&self, name: &str, serial: u32) -> Authority {
         let key = ec_key();
         let certificate = certificate(name, &key, Some(self), serial, true);
         Authority { certificate, key }
     }
 
-    pub(super) fn issue(&self, name: &str, serial: u32) -> Identity {
+    pub(crate) fn issue(&self, name: &str, serial: u32) -> Identity {
         self.issue_for(name, serial, ec_key())
     }
 
-    pub(super) fn issue_rsa(&self, name: &str, serial: u32) -> Identity {
+    pub(crate) fn issue_rsa(&self, name: &str, serial: u32) -> Identity {
         self.issue_for(name, serial, PKey::from_rsa(Rsa::generate(2048).unwrap()).unwrap())
     }
 
     /// One that was good until yesterday.
-    pub(super) fn issue_expired(&self, name: &str, serial: u32) -> Identity {
+    pub(crate) fn issue_expired(&self, name: &str, serial: u32) -> Identity {
         let key = ec_key();
         let yesterday = std::time::SystemTime::now() - Duration::from_secs(86_400);
         let yesterday = yesterday.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
@@ -109,7 +109,7 @@ fn certificate_until(
 }
 
 /// In PEM.
-pub(super) fn revocation_list(authority: &Authority, serials: &[u32]) -> Vec<u8> {
+pub(crate) fn revocation_list(authority: &Authority, serials: &[u32]) -> Vec<u8> {
     let mut builder = X509CrlBuilder::new().unwrap();
     builder.set_issuer_name(authority.certificate.subject_name()).unwrap();
     builder.set_last_update(&Asn1Time::from_unix(0).unwrap()).unwrap();
@@ -131,40 +131,40 @@ pub(super) fn revocation_list(authority: &Authority, serials: &[u32]) -> Vec<u8>
 }
 
 /// A directory with files for options to name.
-pub(super) struct Files(TempDir);
+pub(crate) struct Files(TempDir);
 
 impl Files {
-    pub(super) fn new() -> Files {
+    pub(crate) fn new() -> Files {
         Files(tempfile::tempdir().unwrap())
     }
 
-    pub(super) fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 
-    pub(super) fn write(&self, name: &str, contents: impl AsRef<[u8]>) -> PathBuf {
+    pub(crate) fn write(&self, name: &str, contents: impl AsRef<[u8]>) -> PathBuf {
         let path = self.path(name);
         fs::write(&path, contents).unwrap();
         path
     }
 
-    pub(super) fn certificates(&self, name: &str, certificates: &[&X509]) -> PathBuf {
+    pub(crate) fn certificates(&self, name: &str, certificates: &[&X509]) -> PathBuf {
         self.write(name, certificates.iter().flat_map(|certificate| certificate.to_pem().unwrap()).collect::<Vec<_>>())
     }
 
-    pub(super) fn pair(&self, name: &str, identity: &Identity) -> KeyPair {
+    pub(crate) fn pair(&self, name: &str, identity: &Identity) -> KeyPair {
         let certificate = self.certificates(&format!("{name}.crt"), &[&identity.certificate]);
         let key = self.write(&format!("{name}.key"), identity.key.private_key_to_pem_pkcs8().unwrap());
         KeyPair { certificate, key }
     }
 
-    pub(super) fn directory(&self) -> &Path {
+    pub(crate) fn directory(&self) -> &Path {
         self.0.path()
     }
 }
 
 /// nginx's defaults, with these certificates.
-pub(super) fn server_options(certificates: Vec<KeyPair>) -> ServerOptions {
+pub(crate) fn server_options(certificates: Vec<KeyPair>) -> ServerOptions {
     ServerOptions {
         certificates,
         passwords: Vec::new(),

@@ -26,7 +26,7 @@ fn config(addresses: Vec<Address>) -> AuthHttp {
 }
 
 fn server(config: &AuthHttp) -> Server {
-    Server::open(config, Arc::default()).unwrap()
+    Server::open(config, &Shared::default()).unwrap()
 }
 
 async fn listen() -> (TcpListener, Address) {
@@ -318,7 +318,7 @@ async fn idle_connections_do_not_stand_in_the_way() {
 async fn a_header_of_two_lines_is_refused_at_start() {
     let mut config = config(vec![Address::Unix("/x".into())]);
     config.headers = vec![("X-Key".into(), "a\r\nAuth-User: root".into())];
-    let error = Server::open(&config, Arc::default()).unwrap_err();
+    let error = Server::open(&config, &Shared::default()).unwrap_err();
     assert_eq!(error.messages, ["control character in \"X-Key\" for auth http server"]);
 }
 
@@ -390,4 +390,92 @@ async fn a_mail_server_may_have_a_name_where_there_is_a_resolver() {
     let error = server.authenticate(&request).await.unwrap_err();
     assert_eq!(error.to_string(), "no.example could not be resolved (3: Host not found)");
     stub.await.unwrap();
+}
+
+/// An authority, and a server of its with a certificate for this name.
+fn certified(name: &str) -> (crate::tls::testing::Files, AuthHttp, openssl::ssl::SslContextBuilder) {
+    use crate::tls::client::testing::{options, server, server_identity};
+    use crate::tls::testing::{Authority, Files};
+
+    let (files, authority) = (Files::new(), Authority::new("Root"));
+    let options = options(files.certificates("ca.pem", &[&authority.certificate]));
+    let config = AuthHttp { host: name.into(), tls: Some(Box::new(options)), ..config(Vec::new()) };
+    let context = server(&server_identity(&authority, &["auth.example"]), &[]);
+    (files, config, context)
+}
+
+#[tokio::test]
+async fn an_encrypted_connection_is_used_again() {
+    let (_files, mut config, context) = certified("auth.example");
+    let (listener, address) = listen().await;
+    config.addresses = vec![address];
+    let stub = tokio::spawn(async move {
+        let mut stream =
+            crate::tls::client::testing::accept(&context.build(), listener.accept().await.unwrap().0).await.unwrap();
+        let first = answer(&mut stream, ACCEPT).await;
+        for _ in 0..3 {
+            answer(&mut stream, ACCEPT).await;
+        }
+        first
+    });
+    let server = server(&config);
+    for _ in 0..4 {
+        accepted(&server).await;
+    }
+    assert!(stub.await.unwrap().starts_with("GET /auth HTTP/1.0\r\nHost: auth.example\r\n"));
+}
+
+#[tokio::test]
+async fn an_encrypted_connection_that_was_closed_is_replaced() {
+    let (_files, mut config, context) = certified("auth.example");
+    let (listener, address) = listen().await;
+    config.addresses = vec![address];
+    let stub = tokio::spawn(async move {
+        let context = context.build();
+        for _ in 0..2 {
+            let socket = listener.accept().await.unwrap().0;
+            let mut stream = crate::tls::client::testing::accept(&context, socket).await.unwrap();
+            answer(&mut stream, ACCEPT).await;
+            stream.shutdown().await.unwrap();
+        }
+    });
+    let server = server(&config);
+    accepted(&server).await;
+    accepted(&server).await;
+    stub.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_server_that_is_somebody_else_gets_no_request() {
+    let (_files, mut config, context) = certified("other.example");
+    let (listener, address) = listen().await;
+    config.addresses = vec![address.clone()];
+    let stub = tokio::spawn(async move {
+        let socket = listener.accept().await.unwrap().0;
+        crate::tls::client::testing::accept(&context.build(), socket).await.is_err()
+    });
+    let error = login(&server(&config)).await.unwrap_err();
+    let expected = "SSL certificate does not match \"other.example\"";
+    assert_eq!(error.to_string(), format!("auth http server {address} \"other.example\": {expected}"));
+    assert!(stub.await.unwrap());
+    let (listener, address) = listen().await;
+    config.addresses = vec![address.clone()];
+    let stub = tokio::spawn(async move {
+        let mut stream = listener.accept().await.unwrap().0;
+        stream.write_all(b"HTTP/1.0 400 Bad Request\r\n\r\n").await.unwrap();
+        let mut sent = Vec::new();
+        let _ = stream.read_to_end(&mut sent).await;
+        sent
+    });
+    let error = login(&server(&config)).await.unwrap_err().to_string();
+    assert!(error.contains("SSL_do_handshake() failed (SSL: error:"), "{error}");
+    assert!(!String::from_utf8_lossy(&stub.await.unwrap()).contains("Auth-"));
+}
+
+#[test]
+fn a_missing_file_is_told_at_start() {
+    let (files, mut config, _) = certified("auth.example");
+    config.tls.as_mut().unwrap().trusted_certificate = Some(files.path("none"));
+    let error = Server::open(&config, &Shared::default()).unwrap_err();
+    assert!(error.messages[0].starts_with("cannot load certificate \""), "{error:?}");
 }
