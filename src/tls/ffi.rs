@@ -229,17 +229,12 @@ pub(super) fn rfc2253(name: &X509NameRef) -> Option<String> {
 /// # Errors
 /// When the library refuses a command.
 pub(super) fn conf_commands(context: &mut SslContextBuilder, commands: &[(String, String)]) -> Result<(), String> {
-    // SSL_CONF_FLAG_FILE, _CLIENT, _SERVER, _SHOW_ERRORS, _CERTIFICATE
-    const FLAGS: c_uint = 0x2 | 0x4 | 0x8 | 0x10 | 0x20;
     if commands.is_empty() {
         return Ok(());
     }
     let conf = ConfContext::new().map_err(|errors| super::error::failed("SSL_CONF_CTX_new()", &errors))?;
     // SAFETY: both live until the end of this function.
-    unsafe {
-        SSL_CONF_CTX_set_flags(conf.0, FLAGS);
-        SSL_CONF_CTX_set_ssl_ctx(conf.0, context.as_ptr());
-    }
+    unsafe { SSL_CONF_CTX_set_ssl_ctx(conf.0, context.as_ptr()) };
     for (name, value) in commands {
         let c_name = CString::new(name.as_str()).expect("the configuration has no zero bytes");
         let c_value = CString::new(value.as_str()).expect("the configuration has no zero bytes");
@@ -259,10 +254,18 @@ pub(super) fn conf_commands(context: &mut SslContextBuilder, commands: &[(String
 struct ConfContext(*mut Opaque);
 
 impl ConfContext {
+    /// SSL_CONF_FLAG_FILE, _CLIENT, _SERVER, _SHOW_ERRORS, _CERTIFICATE
+    const FLAGS: c_uint = 0x2 | 0x4 | 0x8 | 0x10 | 0x20;
+
     fn new() -> Result<ConfContext, ErrorStack> {
         // SAFETY: no conditions.
         let conf = unsafe { SSL_CONF_CTX_new() };
-        if conf.is_null() { Err(ErrorStack::get()) } else { Ok(ConfContext(conf)) }
+        if conf.is_null() {
+            return Err(ErrorStack::get());
+        }
+        // SAFETY: not null.
+        unsafe { SSL_CONF_CTX_set_flags(conf, ConfContext::FLAGS) };
+        Ok(ConfContext(conf))
     }
 }
 

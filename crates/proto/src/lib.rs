@@ -67,24 +67,6 @@ impl Protocol {
             Protocol::Smtp => "smtp",
         }
     }
-
-    /// What a client is told whose certificate does not stand up (`ssl_verify_client`). The connection is closed then.
-    pub fn bad_certificate(self) -> &'static [u8] {
-        match self {
-            Protocol::Imap => imap::BAD_CERTIFICATE,
-            Protocol::Pop3 => pop3::BAD_CERTIFICATE,
-            Protocol::Smtp => smtp::BAD_CERTIFICATE,
-        }
-    }
-
-    /// What a client is told that has no certificate and needs one. The connection is closed then.
-    pub fn no_certificate(self) -> &'static [u8] {
-        match self {
-            Protocol::Imap => imap::NO_CERTIFICATE,
-            Protocol::Pop3 => pop3::NO_CERTIFICATE,
-            Protocol::Smtp => smtp::NO_CERTIFICATE,
-        }
-    }
 }
 
 /// What a front end may offer and accept (nginx directives `imap_auth`, `pop3_auth`, `smtp_auth`).

@@ -29,6 +29,3 @@ pub struct Options {
     /// `starttls`.
     pub starttls: StartTls,
 }
-
-pub(crate) const BAD_CERTIFICATE: &[u8] = b"* BYE SSL certificate error\r\n";
-pub(crate) const NO_CERTIFICATE: &[u8] = b"* BYE No required SSL certificate\r\n";

@@ -23,6 +23,3 @@ pub struct Options {
     /// `starttls`.
     pub starttls: StartTls,
 }
-
-pub(crate) const BAD_CERTIFICATE: &[u8] = b"-ERR SSL certificate error\r\n";
-pub(crate) const NO_CERTIFICATE: &[u8] = b"-ERR No required SSL certificate\r\n";

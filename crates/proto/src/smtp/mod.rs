@@ -25,6 +25,3 @@ pub struct Options {
     /// `starttls`.
     pub starttls: StartTls,
 }
-
-pub(crate) const BAD_CERTIFICATE: &[u8] = b"421 4.7.1 SSL certificate error\r\n";
-pub(crate) const NO_CERTIFICATE: &[u8] = b"421 4.7.1 No required SSL certificate\r\n";
