@@ -121,7 +121,7 @@ fn build(options: &ClientOptions) -> Result<Connector, String> {
         SslContext::builder(SslMethod::tls_client()).map_err(|errors| error::failed("SSL_CTX_new()", &errors))?;
     basics::set(&mut context, options.protocols)
         .map_err(|errors| error::failed("SSL_CTX_set_min_proto_version()", &errors))?;
-    let ciphers = &options.ciphers;
+    let ciphers = ffi::c_text(&options.ciphers);
     context
         .set_cipher_list(ciphers)
         .map_err(|errors| error::failed(&format!("SSL_CTX_set_cipher_list(\"{ciphers}\")"), &errors))?;

@@ -75,6 +75,11 @@ pub(super) fn error_string(code: c_ulong) -> String {
     unsafe { CStr::from_ptr(buffer.as_ptr()) }.to_string_lossy().into_owned()
 }
 
+/// What OpenSSL sees of a text: all before a zero byte.
+pub(super) fn c_text(text: &str) -> &str {
+    text.split_once('\0').map_or(text, |(seen, _)| seen)
+}
+
 /// A call that failed: its name, and what OpenSSL says.
 pub(super) type Failure = (&'static str, ErrorStack);
 
@@ -236,8 +241,7 @@ pub(super) fn conf_commands(context: &mut SslContextBuilder, commands: &[(String
     // SAFETY: both live until the end of this function.
     unsafe { SSL_CONF_CTX_set_ssl_ctx(conf.0, context.as_ptr()) };
     for (name, value) in commands {
-        let c_name = CString::new(name.as_str()).expect("the configuration has no zero bytes");
-        let c_value = CString::new(value.as_str()).expect("the configuration has no zero bytes");
+        let [c_name, c_value] = [name, value].map(|text| CString::new(c_text(text)).expect("cut before any zero byte"));
         // SAFETY: terminated strings, which the call does not keep.
         if unsafe { SSL_CONF_cmd(conf.0, c_name.as_ptr(), c_value.as_ptr()) } <= 0 {
             let what = format!("SSL_CONF_cmd(\"{name}\", \"{value}\")");

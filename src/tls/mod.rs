@@ -14,5 +14,16 @@ mod sessions;
 pub(crate) mod testing;
 mod tickets;
 
+use std::pin::Pin;
+
+use tokio_openssl::SslStream;
+
 pub use handshake::HandshakeError;
 pub use sessions::Caches;
+
+/// A connection, ready for its next operation: with nothing left in the thread's error queue, which an operation that
+/// only has to wait would be blamed for.
+pub fn clean<S: Unpin>(stream: &mut SslStream<S>) -> Pin<&mut SslStream<S>> {
+    ffi::clear_errors();
+    Pin::new(stream)
+}

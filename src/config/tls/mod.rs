@@ -95,7 +95,7 @@ pub fn password_file(slot: &mut Option<Vec<Secret>>, call: &mut Call<'_>) -> Out
     Ok(())
 }
 
-/// The lines that are not empty. None if one is too long for nginx.
+/// The lines that are not empty, or one that is: with a file, nobody is asked. None if one is too long for nginx.
 fn passwords(text: &[u8]) -> Option<Vec<Secret>> {
     const LONGEST: usize = 4095;
     let lines = text.split(|byte| *byte == b'\n');
@@ -103,7 +103,11 @@ fn passwords(text: &[u8]) -> Option<Vec<Secret>> {
     if lines.iter().any(|line| line.len() > LONGEST) {
         return None;
     }
-    Some(lines.into_iter().filter(|line| !line.is_empty()).map(Secret::from).collect())
+    let mut passwords: Vec<Secret> = lines.into_iter().filter(|line| !line.is_empty()).map(Secret::from).collect();
+    if passwords.is_empty() {
+        passwords.push(Secret::from(&b""[..]));
+    }
+    Some(passwords)
 }
 
 /// A file beside the configuration, or what is not a file by how it begins.

@@ -77,7 +77,7 @@ fn set_alpn(context: &mut SslContextBuilder, protocol: Protocol) {
 }
 
 fn set_ciphers(context: &mut SslContextBuilder, options: &ServerOptions) -> Result<(), String> {
-    let ciphers = &options.ciphers;
+    let ciphers = ffi::c_text(&options.ciphers);
     context
         .set_cipher_list(ciphers)
         .map_err(|errors| error::failed(&format!("SSL_CTX_set_cipher_list(\"{ciphers}\")"), &errors))?;
@@ -115,10 +115,11 @@ fn set_key_exchange(context: &mut SslContextBuilder, options: &ServerOptions) ->
         let named = || format!("SSL_CTX_set_tmp_dh(\"{}\")", path.display());
         context.set_tmp_dh(&dh).map_err(|errors| error::failed(&named(), &errors))?;
     }
-    if options.ecdh_curve == "auto" {
+    let curves = ffi::c_text(&options.ecdh_curve);
+    if curves == "auto" {
         return Ok(());
     }
     context
-        .set_groups_list(&options.ecdh_curve)
-        .map_err(|errors| error::failed(&format!("SSL_CTX_set1_curves_list(\"{}\")", options.ecdh_curve), &errors))
+        .set_groups_list(curves)
+        .map_err(|errors| error::failed(&format!("SSL_CTX_set1_curves_list(\"{curves}\")"), &errors))
 }

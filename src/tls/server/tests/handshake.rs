@@ -3,6 +3,9 @@
 use super::*;
 use crate::log::Level;
 use openssl::ssl::SslVersion;
+use std::future::poll_fn;
+use std::task::Poll;
+use tokio::io::{AsyncRead, ReadBuf};
 
 #[tokio::test]
 async fn a_handshake_with_the_defaults() {
@@ -209,4 +212,37 @@ async fn a_client_that_goes_away_or_speaks_another_language() {
     let (level, message) = after(b"a LOGIN b c\r\n").await;
     assert_eq!(level, Level::Info);
     assert_eq!(message, "SSL_do_handshake() failed (SSL: error:0A00010B:SSL routines::wrong version number)");
+}
+
+#[tokio::test]
+async fn what_is_left_in_the_error_queue_is_nobodys_fault() {
+    let world = World::new();
+    let entrance = entrance(&world.options());
+    let leave_an_error = || openssl::x509::X509::from_pem(b"none").unwrap_err().put();
+    leave_an_error();
+    let mut meeting = Client::new().connect(&entrance).await;
+    let mut space = [0; 1];
+    let mut buffer = ReadBuf::new(&mut space);
+    let waits = poll_fn(|cx| {
+        leave_an_error();
+        Poll::Ready(crate::tls::clean(&mut meeting.server).poll_read(cx, &mut buffer).is_pending())
+    });
+    assert!(waits.await);
+    meeting.talk().await;
+}
+
+#[tokio::test]
+async fn the_end_is_said_and_no_answer_waited_for() {
+    let world = World::new();
+    let mut meeting = Client::new().connect(&entrance(&world.options())).await;
+    meeting.talk().await;
+    meeting.server.shutdown().await.unwrap();
+    assert_eq!(meeting.client.read(&mut [0; 8]).await.unwrap(), 0, "close_notify");
+}
+
+#[tokio::test]
+async fn early_data_is_not_offered() {
+    let world = World::new();
+    let session = Client::new().connect(&entrance(&world.options())).await.session().await;
+    assert_eq!(session.max_early_data(), 0);
 }

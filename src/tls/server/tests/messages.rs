@@ -108,6 +108,11 @@ fn ciphers_and_key_exchange() {
     );
     check(
         &world,
+        |options, _| options.ciphers = "NONE\0x".into(),
+        "SSL_CTX_set_cipher_list(\"NONE\") failed (SSL: error:0A0000B9:SSL routines::no cipher match)",
+    );
+    check(
+        &world,
         |options, _| options.ecdh_curve = "nocurve".into(),
         "SSL_CTX_set1_curves_list(\"nocurve\") failed (SSL: error:0A080106:SSL routines::passed invalid argument:\
          group 'nocurve' cannot be set)",
