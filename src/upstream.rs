@@ -31,7 +31,7 @@ pub async fn log_in(
     session.log.context.upstream = Some(route.name.clone());
     let front = front.machine();
     let tls = route.tls.unwrap_or(session.service.conf.proxy.ssl);
-    let mut back = match back_end(session, attempt, &route, tls == UpstreamTls::StartTls) {
+    let mut back = match back_end(session, *attempt, &route, tls == UpstreamTls::StartTls) {
         Ok(back) => back,
         Err(error) => return Err(refused(session, front, error).await),
     };
@@ -49,7 +49,7 @@ pub async fn log_in(
 /// The machine that logs in.
 fn back_end(
     session: &Session,
-    attempt: Box<Attempt>,
+    attempt: Attempt,
     route: &Route,
     starttls: bool,
 ) -> Result<Box<dyn BackEnd>, DialogueError> {

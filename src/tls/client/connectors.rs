@@ -8,7 +8,10 @@ use crate::tls::options::ClientOptions;
 /// Makes one connector of the same directives, however many server blocks have them: the system's authorities alone take
 /// more than a megabyte.
 #[derive(Debug, Clone, Default)]
-pub struct Connectors(Arc<Mutex<Vec<(ClientOptions, Arc<Connector>)>>>);
+pub struct Connectors(Arc<Mutex<Vec<Made>>>);
+
+/// The directives, and the connector of them.
+type Made = (ClientOptions, Arc<Connector>);
 
 impl Connectors {
     /// The connector of these directives.
@@ -27,7 +30,7 @@ impl Connectors {
 }
 
 /// The connector of directives that may never be used: an authentication server may ask for TLS where the configuration
-/// has none.
+/// has none. The system's authorities are read then, by the worker.
 #[derive(Debug)]
 pub struct OnDemand {
     options: ClientOptions,

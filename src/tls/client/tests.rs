@@ -252,19 +252,22 @@ async fn versions_and_commands_of_the_library() {
     assert!(meet(&commanded, &server, "mail.example").await.unwrap_err().contains("protocol version"));
 }
 
+/// What a test does to the options.
+type Change<'a> = &'a dyn Fn(&mut ClientOptions);
+
 #[test]
 fn mistakes_are_told_as_nginx_does() {
     let world = World::new();
     let junk = world.files.write("junk.pem", "junk\n");
     let other = world.files.pair("other", &world.authority.issue("other", 2));
     let pair = world.files.pair("mine", &world.authority.issue("mine", 3));
-    let mistake = |change: &dyn Fn(&mut ClientOptions)| {
+    let mistake = |change: Change<'_>| {
         let mut options = world.options();
         change(&mut options);
         let text = Connector::new(&options).unwrap_err().join("\n");
         text.replace(world.files.directory().to_str().unwrap(), "DIR")
     };
-    let cases: [(&dyn Fn(&mut ClientOptions), &str); 7] = [
+    let cases: [(Change<'_>, &str); 7] = [
         (
             &|options| options.trusted_certificate = Some(junk.clone()),
             "cannot load certificate \"DIR/junk.pem\": PEM_read_bio_X509_AUX() failed (SSL: error:0480006C:PEM \
