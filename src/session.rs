@@ -14,7 +14,7 @@ use crate::accept::{Accepted, Permit};
 use crate::auth::{self, Verdict};
 use crate::config;
 use crate::log::Level;
-use crate::relay::{self, End, Limits, Side, relay};
+use crate::relay::{End, Limits, Relay, Side};
 use crate::service::{Door, Service};
 use crate::session_log::SessionLog;
 use crate::stream::Stream;
@@ -304,6 +304,8 @@ pub struct Proxied {
 }
 
 impl Proxied {
+    /// The task of an idle session: whatever it holds is paid for by each of them. A block, since it holds what it takes
+    /// over once, where a function would hold each argument twice.
     fn relay(self: Box<Self>) -> impl Future<Output = ()> + Send {
         let Proxied { session, upstream, to_upstream, to_client } = *self;
         let limits = Limits { idle: session.service.conf.proxy.timeout, half_closed: session.service.conf.timeout };
@@ -311,25 +313,22 @@ impl Proxied {
         log.context.action = "";
         log.write(Level::Info, format_args!("client logged in"));
         log.shrink();
-        proxy(stream, upstream, to_upstream, to_client, limits, log, permit)
+        let mut relay = Relay::new(stream, upstream, to_upstream, to_client, limits);
+        async move {
+            let end = relay.run().await;
+            tell_end(&mut log, end);
+            drop(permit);
+        }
     }
 }
 
-/// The task of an idle session: whatever is a local variable here is paid for by each of them.
-async fn proxy(
-    mut client: Stream,
-    mut upstream: Stream,
-    to_upstream: Vec<u8>,
-    to_client: Vec<u8>,
-    limits: relay::Limits,
-    mut log: SessionLog,
-    _permit: Permit,
-) {
-    match relay(&mut client, &mut upstream, to_upstream, to_client, limits).await {
-        End::Done => log.write(Level::Info, format_args!("proxied session done")),
+fn tell_end(log: &mut SessionLog, end: End) {
+    match end {
+        End::Done => {}
         End::TimedOut => {
             log.context.action = "proxying";
             log.write(Level::Info, format_args!("client timed out (110: Connection timed out)"));
+            return;
         }
         End::Broken(side, error) => {
             log.context.action = match side {
@@ -337,8 +336,8 @@ async fn proxy(
                 Side::Upstream => "proxying and reading from upstream",
             };
             log.write(Level::Info, format_args!("recv() failed{}", crate::log::Errno(&error)));
-            log.context.action = "";
-            log.write(Level::Info, format_args!("proxied session done"));
         }
     }
+    log.context.action = "";
+    log.write(Level::Info, format_args!("proxied session done"));
 }
