@@ -78,7 +78,9 @@ impl Connector {
         })
         .await;
         let outcome = match done {
-            Err(_) if stream.ssl().verify_result() != X509VerifyResult::OK => Err(refusal(stream.ssl(), name)),
+            Err(_) if self.verify && stream.ssl().verify_result() != X509VerifyResult::OK => {
+                Err(refusal(stream.ssl(), name))
+            }
             Err(error) => Err(HandshakeError::new(&error, Level::Error)),
             Ok(()) if self.verify && !is_proved(stream.ssl()) => Err(refusal(stream.ssl(), name)),
             Ok(()) => Ok(()),

@@ -182,6 +182,17 @@ async fn a_client_certificate() {
     assert!(meet(&connector, &server, "mail.example").await.unwrap().certificate);
 }
 
+#[tokio::test]
+async fn a_certificate_that_is_not_verified_is_not_to_blame() {
+    let (world, stranger) = (World::new(), Authority::new("Stranger"));
+    let mut server = server(&server_identity(&stranger, &["mail.example"]), &[]);
+    server.set_max_proto_version(Some(SslVersion::TLS1_2)).unwrap();
+    demand(&mut server, &world.authority);
+    let connector = world.connector(|options| options.verify = false);
+    let error = meet(&connector, &server.build(), "mail.example").await.unwrap_err();
+    assert!(error.starts_with("SSL_do_handshake() failed (SSL: "), "{error}");
+}
+
 fn encrypted(files: &Files, identity: &Identity, password: &[u8]) -> KeyPair {
     let certificate = files.certificates("client.crt", &[&identity.certificate]);
     let key = identity.key.private_key_to_pem_pkcs8_passphrase(Cipher::aes_128_cbc(), password).unwrap();
