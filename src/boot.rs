@@ -4,11 +4,12 @@ use std::fmt;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use crate::config::Config;
+use crate::config::{Config, Machine};
+use crate::listen;
 use crate::log::{Level, Log, Logs};
 use crate::process::{self, PidFile, User};
+use crate::service::{self, Shared};
 use crate::worker::{self, Bundle};
-use crate::{listen, service};
 
 /// Runs until told to stop.
 pub fn run(config: &Config) -> ExitCode {
@@ -44,7 +45,7 @@ fn start(config: &Config, logs: Logs, log: &Arc<Log>) -> Result<(), Failed> {
         true => Some(User::find(config.process.user.as_ref()).map_err(|error| fail(format_args!("{error:#}")))?),
         false => None,
     };
-    let doors = service::doors(config, &logs).map_err(|mistakes| {
+    let doors = service::doors(config, &logs, &Shared::new(Arc::new(Machine))).map_err(|mistakes| {
         mistakes.iter().for_each(|mistake| say(Level::Emerg, format_args!("{mistake}")));
         Failed
     })?;

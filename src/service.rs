@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::auth;
-use crate::config::{self, Config};
+use crate::config::{self, Config, SharedFiles};
 use crate::log::{Log, Logs};
 use crate::resolver::Resolver;
 use crate::tls;
@@ -67,12 +67,11 @@ impl Door {
 ///
 /// # Errors
 /// When a log or a users file cannot be opened: one message for each mistake.
-pub fn doors(config: &Config, logs: &Logs) -> Result<Vec<Vec<Arc<Door>>>, Vec<String>> {
-    let shared = Shared::default();
+pub fn doors(config: &Config, logs: &Logs, shared: &Shared) -> Result<Vec<Vec<Arc<Door>>>, Vec<String>> {
     let mut mistakes = Vec::new();
     let mut services = Vec::with_capacity(config.servers.len());
     for server in &config.servers {
-        match open(server, logs, &shared) {
+        match open(server, logs, shared) {
             Ok(service) => services.push(service),
             Err(more) => mistakes.extend(more),
         }
@@ -105,16 +104,24 @@ pub fn warnings(doors: &[Vec<Arc<Door>>]) -> Vec<&str> {
 }
 
 /// What services share.
-#[derive(Default)]
-struct Shared {
+pub struct Shared {
     auth: auth::Shared,
-    caches: tls::Caches,
+    caches: Arc<tls::Caches>,
+}
+
+impl Shared {
+    /// For a process that begins. Certificates, keys and users come from `files`.
+    pub fn new(files: SharedFiles) -> Shared {
+        Shared { auth: auth::Shared::new(files), caches: Arc::default() }
+    }
 }
 
 fn open(server: &Arc<config::Server>, logs: &Logs, shared: &Shared) -> Result<Arc<Service>, Vec<String>> {
+    let files = &*shared.auth.connectors.files;
     let log = logs.open(&server.error_log).map_err(|error| vec![error.to_string()]);
     let auth = auth::Backend::open(&server.auth, &shared.auth).map_err(|error| error.messages);
-    let tls = server.tls.as_ref().map(|options| tls::server::Context::new(options, server.protocol(), &shared.caches));
+    let tls =
+        server.tls.as_ref().map(|options| tls::server::Context::new(options, server.protocol(), &shared.caches, files));
     let upstream_tls = OnDemand::new(&server.proxy.tls, &shared.auth.connectors);
     // Read now what cannot be read later, and what is needed for certain.
     let early = if needs_upstream_tls(server) { upstream_tls.connector().map(drop) } else { Ok(()) };

@@ -18,7 +18,7 @@ use std::time::Duration;
 use gatepost_proto::{Attempt, Protocol, Rejection, Secret, auth_http};
 
 use crate::addr::Address;
-use crate::config;
+use crate::config::{self, SharedFiles};
 use crate::log::Level;
 use crate::resolver::{self, Resolver};
 use crate::tls::client::Connectors;
@@ -119,12 +119,19 @@ impl AuthError {
 
 /// What all backends of the process share: idle connections to authentication servers, TLS towards them, and the right to
 /// hash passwords.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Shared {
     /// TLS towards servers. Those that clients are proxied to have part in it.
     pub connectors: Connectors,
     pool: Arc<pool::Pool>,
     hashing: Arc<users::Hashing>,
+}
+
+impl Shared {
+    /// For a process that begins.
+    pub fn new(files: SharedFiles) -> Shared {
+        Shared { connectors: Connectors::new(files), pool: Arc::default(), hashing: Arc::default() }
+    }
 }
 
 /// Why a backend cannot be opened: one message for each mistake, each of one line.
@@ -152,9 +159,14 @@ impl Backend {
     pub fn open(config: &config::Auth, shared: &Shared) -> Result<Backend, OpenError> {
         match config {
             config::Auth::Http(config) => http::Server::open(config, shared).map(Backend::Http),
-            config::Auth::UsersFile { path, proxy_pass, port } => {
-                users::Directory::open(path, proxy_pass.clone(), *port, shared.hashing.clone()).map(Backend::Users)
-            }
+            config::Auth::UsersFile { path, proxy_pass, port } => users::Directory::open(
+                path,
+                proxy_pass.clone(),
+                *port,
+                shared.hashing.clone(),
+                &*shared.connectors.files,
+            )
+            .map(Backend::Users),
         }
     }
 

@@ -4,14 +4,15 @@ use std::fs::OpenOptions;
 use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
+use std::sync::Arc;
 
 use socket2::{Domain, SockAddr, Socket as RawSocket, Type};
 
 use super::diagnostic::{Diagnostics, Place};
-use super::{Config, Socket};
+use super::{Config, Machine, Socket};
 use crate::addr::Address;
 use crate::log::{Errno, Level, Logs};
-use crate::service;
+use crate::service::{self, Shared};
 
 /// Opens the pid file and the logs, which creates them, makes all that a start would make of the configuration, and binds
 /// the sockets for a moment. As in nginx an address that is in use is no mistake: it may be a running Gatepost's.
@@ -51,7 +52,7 @@ fn logs(config: &Config, found: &mut Diagnostics) {
 
 /// What cannot be opened of the logs is told a second time, which [`Diagnostics`] leaves out.
 fn services(config: &Config, found: &mut Diagnostics) {
-    match service::doors(config, &Logs::default()) {
+    match service::doors(config, &Logs::default(), &Shared::new(Arc::new(Machine))) {
         Ok(doors) => {
             service::warnings(&doors).into_iter().for_each(|text| found.push(Level::Warn, &Place::Nowhere, text));
         }

@@ -36,7 +36,7 @@ use crate::tls::options::{ClientOptions, ServerOptions, UpstreamTls};
 pub use diagnostic::Diagnostic;
 pub use load::load;
 pub use paths::Paths;
-pub use system::Machine;
+pub use system::{Machine, SharedFiles};
 
 /// A whole configuration.
 #[derive(Debug)]

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::net::{IpAddr, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use gatepost_conf::Files;
 
@@ -31,6 +32,9 @@ pub trait System: Files {
     /// Whether there is a group of this name.
     fn has_group(&self, name: &str) -> bool;
 }
+
+/// Files that many may read.
+pub type SharedFiles = Arc<dyn Files + Send + Sync>;
 
 /// This machine.
 #[derive(Debug, Clone, Copy)]

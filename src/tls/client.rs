@@ -22,6 +22,7 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use gatepost_conf::Files;
 use openssl::error::ErrorStack;
 use openssl::ssl::{Ssl, SslContext, SslContextBuilder, SslMethod, SslRef, SslVerifyMode};
 use openssl::x509::X509VerifyResult;
@@ -55,9 +56,9 @@ impl Connector {
     ///
     /// # Errors
     /// nginx's messages, for the log at level `emerg`.
-    pub fn new(options: &ClientOptions) -> Result<Connector, Vec<String>> {
+    pub fn new(options: &ClientOptions, files: &dyn Files) -> Result<Connector, Vec<String>> {
         ffi::clear_errors();
-        let connector = build(options).map_err(|message| vec![message]);
+        let connector = build(options, files).map_err(|message| vec![message]);
         ffi::clear_errors();
         connector
     }
@@ -118,7 +119,7 @@ impl Connector {
 }
 
 /// In nginx's order, since the first mistake is the one that is told.
-fn build(options: &ClientOptions) -> Result<Connector, String> {
+fn build(options: &ClientOptions, files: &dyn Files) -> Result<Connector, String> {
     let mut context =
         SslContext::builder(SslMethod::tls_client()).map_err(|errors| error::failed("SSL_CTX_new()", &errors))?;
     basics::set(&mut context, options.protocols)
@@ -128,16 +129,16 @@ fn build(options: &ClientOptions) -> Result<Connector, String> {
         .set_cipher_list(ciphers)
         .map_err(|errors| error::failed(&format!("SSL_CTX_set_cipher_list(\"{ciphers}\")"), &errors))?;
     if let Some(pair) = &options.certificate {
-        pem::use_key_pair(&mut context, pair, &options.passwords)?;
+        pem::use_key_pair(&mut context, pair, &options.passwords, files)?;
     }
-    verify(&mut context, options)?;
+    verify(&mut context, options, files)?;
     let sessions = options.session_reuse.then(|| Sessions::kept_by(&mut context));
     ffi::conf_commands(&mut context, &options.conf_commands)?;
     let name = options.name.as_deref().map(Name::parse);
     Ok(Connector { context: context.build(), verify: options.verify, name, sni: options.server_name, sessions })
 }
 
-fn verify(context: &mut SslContextBuilder, options: &ClientOptions) -> Result<(), String> {
+fn verify(context: &mut SslContextBuilder, options: &ClientOptions, files: &dyn Files) -> Result<(), String> {
     if !options.verify {
         context.set_verify(SslVerifyMode::NONE);
         return Ok(());
@@ -146,11 +147,11 @@ fn verify(context: &mut SslContextBuilder, options: &ClientOptions) -> Result<()
     context.set_verify_depth(options.verify_depth);
     let store = context.cert_store_mut();
     match &options.trusted_certificate {
-        Some(path) => pem::trust(store, path).map(drop)?,
-        None => authorities::trust_the_systems(store)?,
+        Some(path) => pem::trust(store, path, files).map(drop)?,
+        None => authorities::trust_the_systems(store, files)?,
     }
     if let Some(path) = &options.crl {
-        pem::add_crls(store, path)?;
+        pem::add_crls(store, path, files)?;
         store
             .set_flags(X509VerifyFlags::CRL_CHECK | X509VerifyFlags::CRL_CHECK_ALL)
             .map_err(|errors| error::failed("X509_STORE_set_flags()", &errors))?;

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::Path;
 
+use gatepost_conf::Files;
 use gatepost_proto::Secret;
 use openssl::dh::Dh;
 use openssl::pkey::{PKey, Params, Private};
@@ -22,9 +23,10 @@ pub(super) fn use_key_pair(
     context: &mut SslContextBuilder,
     pair: &KeyPair,
     passwords: &[Secret],
+    files: &dyn Files,
 ) -> Result<X509, String> {
     let path = &pair.certificate;
-    let mut chain = load_certificates(path, ffi::chain)?.into_iter();
+    let mut chain = load_certificates(path, files, ffi::chain)?.into_iter();
     let certificate = chain.next().expect("a file without certificates is an error");
     context
         .set_certificate(&certificate)
@@ -33,7 +35,7 @@ pub(super) fn use_key_pair(
         ffi::add_to_chain(context, issuer)
             .map_err(|errors| error::failed(&format!("SSL_CTX_set0_chain(\"{}\")", path.display()), &errors))?;
     }
-    let key = key(&pair.key, passwords)?;
+    let key = key(&pair.key, passwords, files)?;
     context
         .set_private_key(&key)
         .map_err(|errors| error::failed(&format!("SSL_CTX_use_PrivateKey(\"{}\")", pair.key.display()), &errors))?;
@@ -44,8 +46,8 @@ pub(super) fn use_key_pair(
 ///
 /// # Errors
 /// When the file cannot be read, or does not hold any.
-pub(super) fn trust(store: &mut X509StoreBuilderRef, path: &Path) -> Result<Vec<X509>, String> {
-    let found = load_certificates(path, ffi::authorities)?;
+pub(super) fn trust(store: &mut X509StoreBuilderRef, path: &Path, files: &dyn Files) -> Result<Vec<X509>, String> {
+    let found = load_certificates(path, files, ffi::authorities)?;
     for certificate in &found {
         store
             .add_cert(certificate.clone())
@@ -58,9 +60,9 @@ pub(super) fn trust(store: &mut X509StoreBuilderRef, path: &Path) -> Result<Vec<
 ///
 /// # Errors
 /// When the file cannot be read, or does not hold any.
-pub(super) fn add_crls(store: &mut X509StoreBuilderRef, path: &Path) -> Result<(), String> {
+pub(super) fn add_crls(store: &mut X509StoreBuilderRef, path: &Path, files: &dyn Files) -> Result<(), String> {
     let fail = |why: String| format!("cannot load CRL \"{}\": {why}", path.display());
-    let pem = read(path).map_err(fail)?;
+    let pem = read(path, files).map_err(fail)?;
     ffi::add_crls(store, &pem).map_err(|(call, errors)| fail(error::failed(call, &errors)))
 }
 
@@ -68,31 +70,32 @@ pub(super) fn add_crls(store: &mut X509StoreBuilderRef, path: &Path) -> Result<(
 ///
 /// # Errors
 /// When the file cannot be read, or is something else.
-pub(super) fn dh_parameters(path: &Path) -> Result<Dh<Params>, String> {
+pub(super) fn dh_parameters(path: &Path, files: &dyn Files) -> Result<Dh<Params>, String> {
     let named = |call: &str| format!("{call}(\"{}\")", path.display());
-    let pem = read_file(path).map_err(|why| format!("{} failed{why}", named("BIO_new_file")))?;
+    let pem = read_file(path, files).map_err(|why| format!("{} failed{why}", named("BIO_new_file")))?;
     Dh::params_from_pem(&pem).map_err(|errors| error::failed(&named("PEM_read_bio_DHparams"), &errors))
 }
 
 fn load_certificates(
     path: &Path,
+    files: &dyn Files,
     parse: impl Fn(&[u8]) -> Result<Vec<X509>, ffi::Failure>,
 ) -> Result<Vec<X509>, String> {
     let fail = |why: String| format!("cannot load certificate \"{}\": {why}", path.display());
-    let pem = read(path).map_err(fail)?;
+    let pem = read(path, files).map_err(fail)?;
     parse(&pem).map_err(|(call, errors)| fail(error::failed(call, &errors)))
 }
 
 /// What a file holds, or the value itself behind `data:`.
-fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
+fn read(path: &Path, files: &dyn Files) -> Result<Zeroizing<Vec<u8>>, String> {
     match after(path, "data:") {
         Some(data) => Ok(Zeroizing::new(data.as_bytes().to_vec())),
-        None => read_file(path).map_err(|why| format!("BIO_new_file() failed{why}")),
+        None => read_file(path, files).map_err(|why| format!("BIO_new_file() failed{why}")),
     }
 }
 
-fn read_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
-    match std::fs::read(path) {
+fn read_file(path: &Path, files: &dyn Files) -> Result<Zeroizing<Vec<u8>>, String> {
+    match files.read(path) {
         Ok(bytes) => Ok(Zeroizing::new(bytes)),
         // To OpenSSL a directory is a file without lines.
         Err(error) if error.kind() == io::ErrorKind::IsADirectory => Ok(Zeroizing::default()),
@@ -106,12 +109,12 @@ fn after<'a>(path: &'a Path, prefix: &str) -> Option<&'a str> {
 }
 
 /// Reads a private key, trying each password if it is encrypted.
-fn key(path: &Path, passwords: &[Secret]) -> Result<PKey<Private>, String> {
+fn key(path: &Path, passwords: &[Secret], files: &dyn Files) -> Result<PKey<Private>, String> {
     let fail = |why: String| format!("cannot load certificate key \"{}\": {why}", path.display());
     if let Some((scheme @ ("engine" | "store"), _)) = path.to_str().and_then(|text| text.split_once(':')) {
         return Err(fail(format!("loading \"{scheme}:...\" certificate keys is not supported")));
     }
-    let pem = read(path).map_err(fail)?;
+    let pem = read(path, files).map_err(fail)?;
     decrypt(&pem, passwords).map_err(|errors| fail(error::failed("PEM_read_bio_PrivateKey()", &errors)))
 }
 

@@ -5,9 +5,10 @@
 //! stays good for as long as its tickets are.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use gatepost_conf::Files;
 use zeroize::Zeroizing;
 
 use crate::log::Errno;
@@ -44,8 +45,8 @@ impl TicketKeys {
     ///
     /// # Errors
     /// When one cannot be read, or has not 48 or 80 bytes.
-    pub(super) fn read(paths: &[PathBuf]) -> Result<TicketKeys, String> {
-        paths.iter().map(|path| Key::read(path).map(Arc::new)).collect::<Result<_, _>>().map(TicketKeys::Files)
+    pub(super) fn read(paths: &[PathBuf], files: &dyn Files) -> Result<TicketKeys, String> {
+        paths.iter().map(|path| Key::read(path, files).map(Arc::new)).collect::<Result<_, _>>().map(TicketKeys::Files)
     }
 
     /// Keys that are made here, at first use.
@@ -95,9 +96,10 @@ impl fmt::Debug for TicketKeys {
 }
 
 impl Key {
-    fn read(path: &PathBuf) -> Result<Key, String> {
+    fn read(path: &Path, files: &dyn Files) -> Result<Key, String> {
         let shown = path.display();
-        let bytes = std::fs::read(path)
+        let bytes = files
+            .read(path)
             .map(Zeroizing::new)
             .map_err(|error| format!("open() \"{shown}\" failed{}", Errno(&error)))?;
         Key::parse(&bytes).ok_or_else(|| format!("\"{shown}\" must be 48 or 80 bytes"))
@@ -126,6 +128,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
+    use crate::config::Machine;
 
     #[test]
     fn both_file_formats() {
@@ -161,7 +164,7 @@ mod tests {
                 path
             })
             .into();
-        let keys = TicketKeys::read(&paths).unwrap();
+        let keys = TicketKeys::read(&paths, &Machine).unwrap();
         assert_eq!(keys.newest(0, 0).unwrap().name, [1; 16]);
         assert!(keys.named([1; 16], 0).unwrap().1);
         assert!(!keys.named([2; 16], 0).unwrap().1);
@@ -172,7 +175,7 @@ mod tests {
     fn bad_files_are_told_in_nginx_words() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("key");
-        let message = |path: &PathBuf| TicketKeys::read(std::slice::from_ref(path)).err().unwrap();
+        let message = |path: &PathBuf| TicketKeys::read(std::slice::from_ref(path), &Machine).err().unwrap();
         assert_eq!(message(&path), format!("open() \"{}\" failed (2: No such file or directory)", path.display()));
         std::fs::write(&path, [0; 47]).unwrap();
         assert_eq!(message(&path), format!("\"{}\" must be 48 or 80 bytes", path.display()));

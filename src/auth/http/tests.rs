@@ -9,6 +9,7 @@ use tokio::task::JoinHandle;
 
 use super::*;
 use crate::auth::Client;
+use crate::config::Machine;
 
 const ACCEPT: &str = "HTTP/1.1 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\nAuth-Status: OK\r\n\
                       Auth-Server: 127.0.0.1\r\nAuth-Port: 143\r\n\r\nok";
@@ -26,7 +27,7 @@ fn config(addresses: Vec<Address>) -> AuthHttp {
 }
 
 fn server(config: &AuthHttp) -> Server {
-    Server::open(config, &Shared::default()).unwrap()
+    Server::open(config, &Shared::new(Arc::new(Machine))).unwrap()
 }
 
 async fn listen() -> (TcpListener, Address) {
@@ -318,7 +319,7 @@ async fn idle_connections_do_not_stand_in_the_way() {
 async fn a_header_of_two_lines_is_refused_at_start() {
     let mut config = config(vec![Address::Unix("/x".into())]);
     config.headers = vec![("X-Key".into(), "a\r\nAuth-User: root".into())];
-    let error = Server::open(&config, &Shared::default()).unwrap_err();
+    let error = Server::open(&config, &Shared::new(Arc::new(Machine))).unwrap_err();
     assert_eq!(error.messages, ["control character in \"X-Key\" for auth http server"]);
 }
 
@@ -476,6 +477,6 @@ async fn a_server_that_is_somebody_else_gets_no_request() {
 fn a_missing_file_is_told_at_start() {
     let (files, mut config, _) = certified("auth.example");
     config.tls.as_mut().unwrap().trusted_certificate = Some(files.path("none"));
-    let error = Server::open(&config, &Shared::default()).unwrap_err();
+    let error = Server::open(&config, &Shared::new(Arc::new(Machine))).unwrap_err();
     assert!(error.messages[0].starts_with("cannot load certificate \""), "{error:?}");
 }

@@ -17,6 +17,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use gatepost_conf::Files;
 use gatepost_proto::{Attempt, Method, Rejection, Secret};
 
 use self::file::{Server, User, Users};
@@ -50,8 +51,9 @@ impl Directory {
         proxy_pass: Option<MailServer>,
         port: u16,
         hashing: Arc<Hashing>,
+        files: &dyn Files,
     ) -> Result<Directory, OpenError> {
-        let bytes = std::fs::read(path).map(Secret::new).map_err(|error| OpenError {
+        let bytes = files.read(path).map(Secret::new).map_err(|error| OpenError {
             messages: vec![format!("open() \"{}\" failed ({})", path.display(), super::os_error(&error))],
         })?;
         let users = Users::parse(path, bytes.expose(), proxy_pass.as_ref());

@@ -5,6 +5,7 @@ use gatepost_proto::{Dialogue, Protocol};
 
 use super::*;
 use crate::auth::Client;
+use crate::config::Machine;
 use crate::log::Level;
 
 /// `password`, hashed by other programs.
@@ -278,6 +279,6 @@ async fn clients_that_do_not_log_in() {
 
 #[test]
 fn a_file_that_cannot_be_read() {
-    let error = Directory::open(Path::new("/nonexistent/users"), None, 143, Arc::default()).unwrap_err();
+    let error = Directory::open(Path::new("/nonexistent/users"), None, 143, Arc::default(), &Machine).unwrap_err();
     assert_eq!(error.messages, ["open() \"/nonexistent/users\" failed (2: No such file or directory)"]);
 }

@@ -1,8 +1,9 @@
 //! The authorities that the system trusts.
 
-use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::PathBuf;
 
+use gatepost_conf::Files;
 use openssl::x509::X509;
 use openssl::x509::store::X509StoreBuilderRef;
 
@@ -22,11 +23,10 @@ const BUNDLES: &[&str] = &[
 ///
 /// # Errors
 /// When the file cannot be read. Where the system has none, none are trusted, and nothing can be verified.
-pub(super) fn trust_the_systems(store: &mut X509StoreBuilderRef) -> Result<(), String> {
-    let Some(path) = bundle(std::env::var_os("SSL_CERT_FILE")) else { return Ok(()) };
+pub(super) fn trust_the_systems(store: &mut X509StoreBuilderRef, files: &dyn Files) -> Result<(), String> {
+    let Some((path, pem)) = bundle(files) else { return Ok(()) };
     let fail = |why: String| format!("cannot load certificate \"{}\": {why}", path.display());
-    let pem = std::fs::read(&path)
-        .map_err(|error| fail(format!("BIO_new_file() failed{}", error::open_failed(&path, &error))))?;
+    let pem = pem.map_err(|error| fail(format!("BIO_new_file() failed{}", error::open_failed(&path, &error))))?;
     let authorities =
         X509::stack_from_pem(&pem).map_err(|errors| fail(error::failed("PEM_read_bio_X509()", &errors)))?;
     for authority in authorities {
@@ -37,6 +37,17 @@ pub(super) fn trust_the_systems(store: &mut X509StoreBuilderRef) -> Result<(), S
     Ok(())
 }
 
-fn bundle(named: Option<OsString>) -> Option<PathBuf> {
-    named.map(PathBuf::from).or_else(|| BUNDLES.iter().map(Path::new).find(|path| path.exists()).map(Path::to_owned))
+/// The system's authorities: the name of their file, and what it holds. Others may call it to have the file read.
+pub fn bundle(files: &dyn Files) -> Option<(PathBuf, io::Result<Vec<u8>>)> {
+    let read = |path: PathBuf| {
+        files.read(&path).map_or_else(|error| (path.clone(), Err(error)), |pem| (path.clone(), Ok(pem)))
+    };
+    match std::env::var_os("SSL_CERT_FILE") {
+        Some(path) => Some(read(path.into())),
+        None => BUNDLES.iter().map(|path| read(path.into())).find(|(_, pem)| !is_missing(pem)),
+    }
+}
+
+fn is_missing(pem: &io::Result<Vec<u8>>) -> bool {
+    pem.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
 }

@@ -1,29 +1,46 @@
 //! The connectors of a configuration.
 
+use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::Connector;
+use crate::config::SharedFiles;
 use crate::tls::options::ClientOptions;
 
 /// Makes one connector of the same directives, however many server blocks have them: the system's authorities alone take
 /// more than a megabyte.
-#[derive(Debug, Clone, Default)]
-pub struct Connectors(Arc<Mutex<Vec<Made>>>);
+#[derive(Clone)]
+pub struct Connectors {
+    made: Arc<Mutex<Vec<Made>>>,
+    /// Where certificates, keys and authorities are read from.
+    pub files: SharedFiles,
+}
+
+impl fmt::Debug for Connectors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connectors").finish_non_exhaustive()
+    }
+}
 
 /// The directives, and the connector of them.
 type Made = (ClientOptions, Arc<Connector>);
 
 impl Connectors {
+    /// None is made yet.
+    pub fn new(files: SharedFiles) -> Connectors {
+        Connectors { made: Arc::default(), files }
+    }
+
     /// The connector of these directives.
     ///
     /// # Errors
     /// Those of [`Connector::new`].
     pub fn of(&self, options: &ClientOptions) -> Result<Arc<Connector>, Vec<String>> {
-        let mut made = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, connector)) = made.iter().find(|(others, _)| others == options) {
             return Ok(connector.clone());
         }
-        let connector = Arc::new(Connector::new(options)?);
+        let connector = Arc::new(Connector::new(options, &*self.files)?);
         made.push((options.clone(), connector.clone()));
         Ok(connector)
     }
@@ -39,7 +56,7 @@ pub struct OnDemand {
 }
 
 impl OnDemand {
-    /// Nothing is read yet.
+    /// Nothing is made yet, nor read.
     pub fn new(options: &ClientOptions, connectors: &Connectors) -> OnDemand {
         OnDemand { options: options.clone(), connectors: connectors.clone(), made: OnceLock::new() }
     }
@@ -62,11 +79,12 @@ impl OnDemand {
 mod tests {
     use super::super::testing::options;
     use super::*;
+    use crate::config::Machine;
     use crate::tls::testing::{Authority, Files};
 
     #[test]
     fn one_for_all_with_the_same_directives() {
-        let (files, connectors) = (Files::new(), Connectors::default());
+        let (files, connectors) = (Files::new(), Connectors::new(Arc::new(Machine)));
         let options = options(files.certificates("ca.pem", &[&Authority::new("Root").certificate]));
         let (one, other) = (OnDemand::new(&options, &connectors), OnDemand::new(&options, &connectors));
         assert!(Arc::ptr_eq(&one.connector().unwrap(), &one.connector().unwrap()));

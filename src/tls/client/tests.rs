@@ -7,6 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 
 use super::testing::{accept, certify, demand, options, revoke, server, server_identity};
 use super::*;
+use crate::config::Machine;
 use crate::tls::options::KeyPair;
 use crate::tls::testing::{Authority, Files, Identity};
 
@@ -36,7 +37,7 @@ impl World {
     fn connector(&self, change: impl FnOnce(&mut ClientOptions)) -> Connector {
         let mut options = self.options();
         change(&mut options);
-        Connector::new(&options).unwrap()
+        Connector::new(&options, &Machine).unwrap()
     }
 
     fn server(&self, names: &[&str]) -> SslContext {
@@ -275,7 +276,7 @@ fn mistakes_are_told_as_nginx_does() {
     let mistake = |change: Change<'_>| {
         let mut options = world.options();
         change(&mut options);
-        let text = Connector::new(&options).unwrap_err().join("\n");
+        let text = Connector::new(&options, &Machine).unwrap_err().join("\n");
         text.replace(world.files.directory().to_str().unwrap(), "DIR")
     };
     let cases: [(Change<'_>, &str); 7] = [

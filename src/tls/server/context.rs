@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use gatepost_conf::Files;
 use gatepost_proto::Protocol;
 use openssl::ssl::{AlpnError, SslContext, SslContextBuilder, SslMethod, SslOptions, select_next_proto};
 use openssl::x509::X509;
@@ -25,9 +26,14 @@ impl Context {
     ///
     /// # Errors
     /// nginx's messages, for the log at level `emerg`.
-    pub fn new(options: &ServerOptions, protocol: Protocol, caches: &Caches) -> Result<Context, Vec<String>> {
+    pub fn new(
+        options: &ServerOptions,
+        protocol: Protocol,
+        caches: &Caches,
+        files: &dyn Files,
+    ) -> Result<Context, Vec<String>> {
         ffi::clear_errors();
-        let context = build(options, protocol, caches).map_err(|message| vec![message]);
+        let context = build(options, protocol, caches, files).map_err(|message| vec![message]);
         ffi::clear_errors();
         context
     }
@@ -43,7 +49,7 @@ impl Context {
     }
 }
 
-fn build(options: &ServerOptions, protocol: Protocol, caches: &Caches) -> Result<Context, String> {
+fn build(options: &ServerOptions, protocol: Protocol, caches: &Caches, files: &dyn Files) -> Result<Context, String> {
     let mut context =
         SslContext::builder(SslMethod::tls()).map_err(|errors| error::failed("SSL_CTX_new()", &errors))?;
     let mut warnings = Vec::new();
@@ -51,11 +57,11 @@ fn build(options: &ServerOptions, protocol: Protocol, caches: &Caches) -> Result
         .map_err(|errors| error::failed("SSL_CTX_set_min_proto_version()", &errors))?;
     set_alpn(&mut context, protocol);
     set_ciphers(&mut context, options)?;
-    let certificates = use_certificates(&mut context, options)?;
+    let certificates = use_certificates(&mut context, options, files)?;
     compress_certificates(&mut context, options, &mut warnings);
-    verify::demand(&mut context, options)?;
-    set_key_exchange(&mut context, options)?;
-    resumption::set_up(&mut context, options, &certificates, caches)?;
+    verify::demand(&mut context, options, files)?;
+    set_key_exchange(&mut context, options, files)?;
+    resumption::set_up(&mut context, options, &certificates, caches, files)?;
     ffi::conf_commands(&mut context, &options.conf_commands)?;
     entrance::set_callbacks(&mut context);
     Ok(Context {
@@ -87,8 +93,12 @@ fn set_ciphers(context: &mut SslContextBuilder, options: &ServerOptions) -> Resu
     Ok(())
 }
 
-fn use_certificates(context: &mut SslContextBuilder, options: &ServerOptions) -> Result<Vec<X509>, String> {
-    options.certificates.iter().map(|pair| pem::use_key_pair(context, pair, &options.passwords)).collect()
+fn use_certificates(
+    context: &mut SslContextBuilder,
+    options: &ServerOptions,
+    files: &dyn Files,
+) -> Result<Vec<X509>, String> {
+    options.certificates.iter().map(|pair| pem::use_key_pair(context, pair, &options.passwords, files)).collect()
 }
 
 fn compress_certificates(context: &mut SslContextBuilder, options: &ServerOptions, warnings: &mut Vec<String>) {
@@ -109,9 +119,9 @@ fn compress_certificates(context: &mut SslContextBuilder, options: &ServerOption
 }
 
 /// `ssl_dhparam`, `ssl_ecdh_curve`
-fn set_key_exchange(context: &mut SslContextBuilder, options: &ServerOptions) -> Result<(), String> {
+fn set_key_exchange(context: &mut SslContextBuilder, options: &ServerOptions, files: &dyn Files) -> Result<(), String> {
     if let Some(path) = &options.dhparam {
-        let dh = pem::dh_parameters(path)?;
+        let dh = pem::dh_parameters(path, files)?;
         let named = || format!("SSL_CTX_set_tmp_dh(\"{}\")", path.display());
         context.set_tmp_dh(&dh).map_err(|errors| error::failed(&named(), &errors))?;
     }

@@ -6,6 +6,7 @@
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use gatepost_conf::Files;
 use openssl::ex_data::Index;
 use openssl::hash::{Hasher, MessageDigest};
 use openssl::ssl::{
@@ -39,9 +40,10 @@ pub(super) fn set_up(
     options: &ServerOptions,
     certificates: &[X509],
     caches: &Caches,
+    files: &dyn Files,
 ) -> Result<(), String> {
     ffi::set_session_timeout(context, options.session_timeout.as_secs());
-    let identity = identity(options, certificates)?;
+    let identity = identity(options, certificates, files)?;
     context
         .set_session_id_context(&identity)
         .map_err(|errors| error::failed("SSL_CTX_set_session_id_context()", &errors))?;
@@ -53,7 +55,7 @@ pub(super) fn set_up(
     let ticket_keys = match (&options.ticket_keys[..], &cache) {
         ([], Some(cache)) => cache.ticket_keys.clone(),
         ([], None) => Arc::new(TicketKeys::automatic()),
-        (paths, _) => Arc::new(TicketKeys::read(paths)?),
+        (paths, _) => Arc::new(TicketKeys::read(paths, files)?),
     };
     context.set_ex_data(*SESSIONS, Sessions { lifetime: options.session_timeout, ticket_keys, cache });
     ffi::set_ticket_keys::<Keys>(context);
@@ -69,7 +71,7 @@ pub(super) fn forget(ssl: &SslRef) {
 }
 
 /// What a session must have in common with a server block to be resumed there.
-fn identity(options: &ServerOptions, certificates: &[X509]) -> Result<Vec<u8>, String> {
+fn identity(options: &ServerOptions, certificates: &[X509], files: &dyn Files) -> Result<Vec<u8>, String> {
     let fail = |errors| error::failed("EVP_DigestUpdate()", &errors);
     let mut digest = Hasher::new(MessageDigest::sha256()).map_err(fail)?;
     for certificate in certificates {
@@ -80,7 +82,7 @@ fn identity(options: &ServerOptions, certificates: &[X509]) -> Result<Vec<u8>, S
         digest.update(&options.verify_depth.to_be_bytes()).map_err(fail)?;
         for path in [&options.client_certificate, &options.trusted_certificate, &options.crl] {
             // Readable a moment ago; if no longer, its absence is as good a mark as any.
-            let contents = path.as_ref().and_then(|path| std::fs::read(path).ok()).unwrap_or_default();
+            let contents = path.as_ref().and_then(|path| files.read(path).ok()).unwrap_or_default();
             digest.update(&(contents.len() as u64).to_be_bytes()).map_err(fail)?;
             digest.update(&contents).map_err(fail)?;
         }

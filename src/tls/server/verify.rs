@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use gatepost_conf::Files;
 use openssl::error::ErrorStack;
 use openssl::ssl::{SslContextBuilder, SslVerifyMode};
 use openssl::stack::Stack;
@@ -73,7 +74,11 @@ fn is_about_authorities(result: X509VerifyResult) -> bool {
 }
 
 /// Asks clients for a certificate, if the options say so.
-pub(super) fn demand(context: &mut SslContextBuilder, options: &ServerOptions) -> Result<(), String> {
+pub(super) fn demand(
+    context: &mut SslContextBuilder,
+    options: &ServerOptions,
+    files: &dyn Files,
+) -> Result<(), String> {
     let verify = options.verify_client;
     if verify == VerifyClient::Off {
         return Ok(());
@@ -86,17 +91,17 @@ pub(super) fn demand(context: &mut SslContextBuilder, options: &ServerOptions) -
     context.set_verify_callback(SslVerifyMode::PEER, |_, _| true);
     context.set_verify_depth(options.verify_depth);
     if let Some(path) = &options.client_certificate {
-        let trusted = pem::trust(context.cert_store_mut(), path)?;
+        let trusted = pem::trust(context.cert_store_mut(), path, files)?;
         let names = names(&trusted)
             .map_err(|errors| error::failed(&format!("X509_get_subject_name(\"{}\")", path.display()), &errors))?;
         context.set_client_ca_list(names);
     }
     if let Some(path) = &options.trusted_certificate {
-        pem::trust(context.cert_store_mut(), path)?;
+        pem::trust(context.cert_store_mut(), path, files)?;
     }
     if let Some(path) = &options.crl {
         let store = context.cert_store_mut();
-        pem::add_crls(store, path)?;
+        pem::add_crls(store, path, files)?;
         store
             .set_flags(X509VerifyFlags::CRL_CHECK | X509VerifyFlags::CRL_CHECK_ALL)
             .map_err(|errors| error::failed("X509_STORE_set_flags()", &errors))?;

@@ -188,7 +188,7 @@ async fn the_protocol_for_alpn_is_that_of_the_chosen_block() {
     let world = World::new();
     let caches = Caches::default();
     let imap = context(&world.options(), &caches);
-    let pop3 = Context::new(&world.options(), Protocol::Pop3, &caches).unwrap();
+    let pop3 = Context::new(&world.options(), Protocol::Pop3, &caches, &Machine).unwrap();
     let entrance = Entrance::new(&[(&["imap".into()], &imap), (&["pop3".into()], &pop3)]);
     let offering = Client::new().named("pop3").with(|client| client.set_alpn_protos(b"\x04pop3").unwrap());
     let meeting = offering.connect(&entrance).await;

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 fn check(world: &World, mistake: impl FnOnce(&mut ServerOptions, &Files), expected: &str) {
     let mut options = world.options();
     mistake(&mut options, &world.files);
-    let messages = Context::new(&options, Protocol::Imap, &Caches::default()).unwrap_err();
+    let messages = Context::new(&options, Protocol::Imap, &Caches::default(), &Machine).unwrap_err();
     let directory = world.files.directory().to_str().unwrap();
     assert_eq!(messages, [expected.replace("DIR", directory)]);
 }
@@ -73,7 +73,7 @@ fn passwords_are_tried_one_after_the_other() {
         let mut options = world.options();
         options.certificates[0].key = key.clone();
         options.passwords = passwords.iter().map(|password| Secret::new(password.as_bytes().to_vec())).collect();
-        Context::new(&options, Protocol::Imap, &Caches::default()).map(|_| ())
+        Context::new(&options, Protocol::Imap, &Caches::default(), &Machine).map(|_| ())
     };
     assert_eq!(with(&["secret"]), Ok(()));
     assert_eq!(with(&["wrong", "secret", "more"]), Ok(()));
@@ -95,7 +95,7 @@ fn a_certificate_in_the_configuration_itself() {
         certificate: data(world.server.certificate.to_pem().unwrap()),
         key: data(world.server.key.private_key_to_pem_pkcs8().unwrap()),
     }];
-    assert!(Context::new(&options, Protocol::Imap, &Caches::default()).is_ok());
+    assert!(Context::new(&options, Protocol::Imap, &Caches::default(), &Machine).is_ok());
 }
 
 #[test]

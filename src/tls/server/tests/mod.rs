@@ -14,6 +14,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio_openssl::SslStream;
 
 use super::{Context, Entrance};
+use crate::config::Machine;
 use crate::tls::options::ServerOptions;
 use crate::tls::testing::{Authority, Files, Identity, server_options};
 use crate::tls::{Caches, HandshakeError};
@@ -38,7 +39,7 @@ impl World {
 }
 
 fn context(options: &ServerOptions, caches: &Caches) -> Context {
-    Context::new(options, Protocol::Imap, caches).unwrap()
+    Context::new(options, Protocol::Imap, caches, &Machine).unwrap()
 }
 
 fn entrance(options: &ServerOptions) -> Entrance {
