@@ -17,7 +17,7 @@ use crate::log::Level;
 use crate::relay::{End, Limits, Relay, Side};
 use crate::service::{Door, Service};
 use crate::session_log::SessionLog;
-use crate::stream::Stream;
+use crate::stream::{ReadFailed, Stream, WriteFailed};
 use crate::{preamble, upstream};
 
 /// The longest a session waits for an authentication server that says `Auth-Status: WAIT` again and again.
@@ -216,7 +216,7 @@ impl Session {
         match sent {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => {
-                self.log.write(Level::Info, format_args!("send() failed{}", crate::log::Errno(&error)));
+                self.log.write(Level::Info, format_args!("{}", WriteFailed(&error)));
                 Err(Ended)
             }
             Err(_) => Err(self.timed_out()),
@@ -231,7 +231,7 @@ impl Session {
             Ok(Ok(0)) => Err(Ended),
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => {
-                self.log.write(Level::Info, format_args!("recv() failed{}", crate::log::Errno(&error)));
+                self.log.write(Level::Info, format_args!("{}", ReadFailed(&error)));
                 Err(Ended)
             }
             Err(_) => Err(self.timed_out()),
@@ -335,7 +335,7 @@ fn tell_end(log: &mut SessionLog, end: End) {
                 Side::Client => "proxying and reading from client",
                 Side::Upstream => "proxying and reading from upstream",
             };
-            log.write(Level::Info, format_args!("recv() failed{}", crate::log::Errno(&error)));
+            log.write(Level::Info, format_args!("{}", ReadFailed(&error)));
         }
     }
     log.context.action = "";

@@ -1,5 +1,6 @@
 //! One connection, whatever it runs over.
 
+use std::fmt;
 use std::future::poll_fn;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -12,6 +13,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio_openssl::SslStream;
 
 use crate::addr::Address;
+use crate::log::Errno;
 use crate::scratch;
 use crate::tls;
 
@@ -90,6 +92,32 @@ impl Socket {
         match self {
             Socket::Tcp(stream) => stream.async_io(Interest::READABLE, || peek_now(stream, seen)).await,
             Socket::Unix(stream) => stream.async_io(Interest::READABLE, || peek_now(stream, seen)).await,
+        }
+    }
+}
+
+/// `recv() failed (104: Connection reset by peer)`, or what TLS has to say.
+#[derive(Debug)]
+pub struct ReadFailed<'a>(pub &'a io::Error);
+
+/// `send() failed (32: Broken pipe)`, or what TLS has to say.
+#[derive(Debug)]
+pub struct WriteFailed<'a>(pub &'a io::Error);
+
+impl fmt::Display for ReadFailed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match tls::reason(self.0) {
+            Some(reason) => write!(f, "SSL_read() failed{reason}"),
+            None => write!(f, "recv() failed{}", Errno(self.0)),
+        }
+    }
+}
+
+impl fmt::Display for WriteFailed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match tls::reason(self.0) {
+            Some(reason) => write!(f, "SSL_write() failed{reason}"),
+            None => write!(f, "send() failed{}", Errno(self.0)),
         }
     }
 }

@@ -13,9 +13,9 @@ use zeroize::Zeroize;
 
 use self::connect::Destination;
 use crate::auth::Route;
-use crate::log::{Errno, Level};
+use crate::log::Level;
 use crate::session::{Ended, Front, Session, gone};
-use crate::stream::Stream;
+use crate::stream::{ReadFailed, Stream, WriteFailed};
 use crate::tls::options::UpstreamTls;
 
 /// Connects to where `route` says and logs in as it says. Gives the connection, and what the client is told.
@@ -106,7 +106,7 @@ async fn converse(
             }
             Some(Ok(_)) => {}
             Some(Err(error)) => {
-                session.log.write(Level::Error, format_args!("recv() failed{}", Errno(&error)));
+                session.log.write(Level::Error, format_args!("{}", ReadFailed(&error)));
                 return Err(session.internal_error(front).await);
             }
             None => return Err(timed_out(session, front).await),
@@ -134,7 +134,7 @@ async fn send(session: &mut Session, front: &mut dyn FrontEnd, stream: &mut Stre
     match unless_gone(session, front, stream.send(bytes)).await? {
         Some(Ok(())) => Ok(()),
         Some(Err(error)) => {
-            session.log.write(Level::Error, format_args!("send() failed{}", Errno(&error)));
+            session.log.write(Level::Error, format_args!("{}", WriteFailed(&error)));
             Err(session.internal_error(front).await)
         }
         None => Err(timed_out(session, front).await),

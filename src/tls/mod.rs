@@ -14,12 +14,20 @@ mod sessions;
 pub(crate) mod testing;
 mod tickets;
 
+use std::io;
 use std::pin::Pin;
 
+use openssl::ssl;
 use tokio_openssl::SslStream;
 
 pub use handshake::HandshakeError;
 pub use sessions::Caches;
+
+/// What OpenSSL says of a failed operation, if it is OpenSSL that failed: ` (SSL: error:...)`.
+pub fn reason(error: &io::Error) -> Option<String> {
+    let error: &ssl::Error = error.get_ref()?.downcast_ref()?;
+    error.ssl_error().map(error::in_brackets)
+}
 
 /// A connection, ready for its next operation: with nothing left in the thread's error queue, which an operation that
 /// only has to wait would be blamed for.

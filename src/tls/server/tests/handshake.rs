@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::log::Level;
+use crate::stream::{ReadFailed, WriteFailed};
 use openssl::ssl::SslVersion;
 use std::future::poll_fn;
 use std::task::Poll;
@@ -245,4 +246,17 @@ async fn early_data_is_not_offered() {
     let world = World::new();
     let session = Client::new().connect(&entrance(&world.options())).await.session().await;
     assert_eq!(session.max_early_data(), 0);
+}
+
+#[tokio::test]
+async fn what_fails_later_is_told_in_nginx_words() {
+    let world = World::new();
+    let mut meeting = Client::new().connect(&entrance(&world.options())).await;
+    meeting.talk().await;
+    meeting.client.get_mut().write_all(b"\x17\x03\x03\x00\x13 no TLS record at all").await.unwrap();
+    let error = meeting.server.read(&mut [0; 8]).await.unwrap_err();
+    let expected = "SSL_read() failed (SSL: error:0A000119:SSL routines::decryption failed or bad record mac)";
+    assert_eq!(ReadFailed(&error).to_string(), expected);
+    let system = std::io::Error::from_raw_os_error(libc::EPIPE);
+    assert_eq!(WriteFailed(&system).to_string(), "send() failed (32: Broken pipe)");
 }
