@@ -20,7 +20,7 @@ impl Session {
         let Some(socket) = self.stream.take_socket() else { return Err(Ended) };
         match timeout_at(self.deadline, entrance.accept(socket)).await {
             Ok(Ok((stream, chosen))) => {
-                self.stream = Stream::Tls(Box::new(stream));
+                self.stream = stream.into();
                 self.service = door.services[chosen].clone();
                 self.log.follow(&self.service.log);
             }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::io;
+use std::ops::Deref;
 use std::os::fd::{AsFd, OwnedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -23,9 +24,35 @@ pub enum Stream {
     /// As it is.
     Plain(Socket),
     /// Encrypted.
-    Tls(Box<SslStream<Socket>>),
+    Tls(Box<Encrypted>),
     /// Given away, for a handshake that is under way or has failed.
     Gone,
+}
+
+/// A connection behind its TLS handshake.
+///
+/// However it ends, its session may be resumed, as in nginx: OpenSSL forgets those that end without close_notify.
+#[derive(Debug)]
+pub struct Encrypted(SslStream<Socket>);
+
+impl Deref for Encrypted {
+    type Target = SslStream<Socket>;
+
+    fn deref(&self) -> &SslStream<Socket> {
+        &self.0
+    }
+}
+
+impl Drop for Encrypted {
+    fn drop(&mut self) {
+        tls::keep_session(self.0.ssl());
+    }
+}
+
+impl From<SslStream<Socket>> for Stream {
+    fn from(stream: SslStream<Socket>) -> Stream {
+        Stream::Tls(Box::new(Encrypted(stream)))
+    }
 }
 
 /// What a connection runs over.
@@ -224,7 +251,7 @@ impl AsyncRead for Stream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Stream::Plain(socket) => Pin::new(socket).poll_read(cx, buf),
-            Stream::Tls(stream) => tls::clean(stream).poll_read(cx, buf),
+            Stream::Tls(stream) => tls::clean(&mut stream.0).poll_read(cx, buf),
             Stream::Gone => Poll::Ready(Ok(())),
         }
     }
@@ -234,7 +261,7 @@ impl AsyncWrite for Stream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Stream::Plain(socket) => Pin::new(socket).poll_write(cx, buf),
-            Stream::Tls(stream) => tls::clean(stream).poll_write(cx, buf),
+            Stream::Tls(stream) => tls::clean(&mut stream.0).poll_write(cx, buf),
             Stream::Gone => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
         }
     }
@@ -242,7 +269,7 @@ impl AsyncWrite for Stream {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Stream::Plain(socket) => Pin::new(socket).poll_flush(cx),
-            Stream::Tls(stream) => tls::clean(stream).poll_flush(cx),
+            Stream::Tls(stream) => tls::clean(&mut stream.0).poll_flush(cx),
             Stream::Gone => Poll::Ready(Ok(())),
         }
     }
@@ -250,7 +277,7 @@ impl AsyncWrite for Stream {
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Stream::Plain(socket) => Pin::new(socket).poll_shutdown(cx),
-            Stream::Tls(stream) => tls::clean(stream).poll_shutdown(cx),
+            Stream::Tls(stream) => tls::clean(&mut stream.0).poll_shutdown(cx),
             Stream::Gone => Poll::Ready(Ok(())),
         }
     }

@@ -46,7 +46,7 @@ impl Connection {
     ) -> Result<Connection, HandshakeError> {
         let socket = self.0.take_socket().expect("a connection is encrypted once");
         let stream = connector.connect(socket, address, name).await?;
-        Ok(Connection(Stream::Tls(Box::new(stream))))
+        Ok(Connection(stream.into()))
     }
 
     pub(super) async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {

@@ -466,6 +466,13 @@ pub(super) fn limit_tickets<L: TicketLife>(context: &mut SslContextBuilder) {
     }
 }
 
+/// Lets the session of a connection be resumed, though neither side has sent close_notify. Nothing can be read or written
+/// any more.
+pub(crate) fn keep_session(ssl: &SslRef) {
+    // SAFETY: the connection lives, and no one else uses it meanwhile: these types stay on their thread.
+    unsafe { sys::SSL_set_shutdown(ssl.as_ptr(), sys::SSL_SENT_SHUTDOWN | sys::SSL_RECEIVED_SHUTDOWN) }
+}
+
 /// The end noted in a session.
 pub(super) fn noted_end(session: &SslSessionRef) -> Option<u64> {
     let mut data = ptr::null_mut();

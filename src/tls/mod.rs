@@ -20,6 +20,7 @@ use std::pin::Pin;
 use openssl::ssl;
 use tokio_openssl::SslStream;
 
+pub(crate) use ffi::keep_session;
 pub use handshake::HandshakeError;
 pub use sessions::Caches;
 

@@ -95,7 +95,7 @@ pub(super) async fn encrypt(
     let handshake = connector.connect(socket, &destination.address, &destination.name);
     match unless_gone(session, front, handshake).await? {
         Some(Ok(encrypted)) => {
-            *stream = Stream::Tls(Box::new(encrypted));
+            *stream = encrypted.into();
             Ok(())
         }
         Some(Err(error)) => {
