@@ -41,7 +41,7 @@ fn measure(server: &str, connect: impl Fn(&Proxy) -> Conn) -> usize {
         mail {{ auth_http @auth@/auth; server {{ {server} }} }}"
     );
     let files = Wanted::new("mail.test").by(&Identity::root("root")).files("server");
-    let proxy = Proxy::start_with(&files, &conf, &[("auth", auth.address())]);
+    let proxy = Proxy::start(&files, &conf, &[("auth", auth.address())]);
     let mut sessions: Vec<_> = (0..WARM_UP).map(|_| log_in(connect(&proxy), &backend)).collect();
     let before = memory(&proxy);
     sessions.extend((0..SESSIONS).map(|_| log_in(connect(&proxy), &backend)));

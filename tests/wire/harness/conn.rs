@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use openssl::ssl::{HandshakeError, ShutdownState, Ssl, SslRef, SslStream};
+use openssl::ssl::{HandshakeError, NameType, ShutdownState, Ssl, SslRef, SslStream};
 
 use super::bytes::{diff, show};
 use super::tls::{Client, Server};
@@ -107,6 +107,12 @@ impl Conn {
             Stream::Tls(s) => s.ssl(),
             _ => panic!("this connection is not encrypted"),
         }
+    }
+
+    /// The name that the client asked for by SNI.
+    #[track_caller]
+    pub(crate) fn server_name(&self) -> Option<String> {
+        self.ssl().servername(NameType::HOST_NAME).map(str::to_owned)
     }
 
     /// This end's own address.
@@ -313,8 +319,16 @@ impl Conn {
         !self.ended
     }
 
+    /// Behind the end of TLS comes the end of the connection, though this end has not agreed.
+    #[track_caller]
+    pub(crate) fn expect_end_of_tcp(&mut self) {
+        let Stream::Tls(s) = &mut self.stream else { panic!("this connection is not encrypted") };
+        s.get_ref().set_read_timeout(Some(PATIENCE)).unwrap();
+        assert_eq!(s.get_mut().read(&mut [0]).unwrap(), 0, "bytes behind close_notify");
+    }
+
     /// Whether the other side has said that it ends TLS.
-    pub(crate) fn was_told_goodbye(&mut self) -> bool {
+    fn was_told_goodbye(&mut self) -> bool {
         match &mut self.stream {
             Stream::Tls(s) => s.get_shutdown().contains(ShutdownState::RECEIVED),
             _ => panic!("this connection is not encrypted"),

@@ -20,19 +20,13 @@ pub(crate) struct Proxy {
 }
 
 impl Proxy {
-    /// Starts the subject with that configuration, and waits until it listens.
+    /// Starts the subject with that configuration, and these files beside it, and waits until it listens.
     ///
     /// Each `@name@` in it becomes an address and port: one of `known`, or a free one of the proxy's own,
     /// on an IPv6 address if the name ends in `6`, on all IPv4 addresses if it is `any`.
     /// `@name.port@` is its port alone. `@prefix@` becomes the directory it runs in.
     #[track_caller]
-    pub(crate) fn start(conf: &str, known: &[(&str, SocketAddr)]) -> Proxy {
-        Proxy::start_with(&[], conf, known)
-    }
-
-    /// The same, and these files beside the configuration.
-    #[track_caller]
-    pub(crate) fn start_with(files: &[File], conf: &str, known: &[(&str, SocketAddr)]) -> Proxy {
+    pub(crate) fn start(files: &[File], conf: &str, known: &[(&str, SocketAddr)]) -> Proxy {
         let prefix = TempDir::new().unwrap();
         for (name, content) in files {
             fs::write(prefix.path().join(name), content).unwrap();
@@ -143,16 +137,26 @@ impl Places {
     }
 
     fn fill(&mut self, conf: &str) -> String {
-        let mut parts = conf.split('@');
-        let mut filled = parts.next().unwrap_or_default().to_owned();
-        while let (Some(name), Some(rest)) = (parts.next(), parts.next()) {
-            filled += &match name.strip_suffix(".port") {
-                Some(name) => self.named(name).port().to_string(),
-                None => self.named(name).to_string(),
+        let mut filled = String::new();
+        let mut rest = conf;
+        while let Some((before, after)) = rest.split_once('@') {
+            filled += before;
+            let name = after.split_once('@').filter(|(name, _)| is_name(name));
+            rest = match name {
+                Some((name, behind)) => {
+                    filled += &match name.strip_suffix(".port") {
+                        Some(name) => self.named(name).port().to_string(),
+                        None => self.named(name).to_string(),
+                    };
+                    behind
+                }
+                None => {
+                    filled.push('@');
+                    after
+                }
             };
-            filled += rest;
         }
-        filled
+        filled + rest
     }
 
     fn ip_for(&self, name: &str) -> IpAddr {
@@ -173,6 +177,11 @@ impl Places {
         self.own.insert(name.to_owned(), place);
         place
     }
+}
+
+/// Whether it may stand between two `@`: other text has single ones.
+fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._".contains(&b))
 }
 
 /// A loopback address that no other test uses, so that a free port stays free until the subject binds it.

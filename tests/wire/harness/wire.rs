@@ -55,7 +55,7 @@ impl Wire {
         let backend = Backend::new();
         let auth = Auth::start(backend.address());
         let conf = format!("error_log error.log info;\npid pid;\nevents {{ worker_connections 64; }}\n{content}\n");
-        let proxy = Proxy::start_with(files, &conf, &[("auth", auth.address()), ("backend", backend.address())]);
+        let proxy = Proxy::start(files, &conf, &[("auth", auth.address()), ("backend", backend.address())]);
         Wire { proxy, auth, backend }
     }
 
