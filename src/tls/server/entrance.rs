@@ -108,12 +108,13 @@ pub(super) fn set_callbacks(context: &mut SslContextBuilder) {
     });
 }
 
+/// May be called twice: the client says hello again if the server asks it to (RFC 8446, section 4.1.4).
 fn choose(ssl: &mut SslRef) {
     let Some(connection) = ssl.ex_data(*CONNECTION) else { return };
-    let blocks = connection.blocks.clone();
+    let (blocks, before) = (connection.blocks.clone(), connection.chosen);
     let name = ffi::server_name_extension(ssl).and_then(host_name);
     let Some(chosen) = name.and_then(|name| blocks.find(name)) else { return };
-    if chosen != 0 {
+    if chosen != before {
         enter(ssl, &blocks.contexts[chosen]);
     }
     if let Some(connection) = ssl.ex_data_mut(*CONNECTION) {
@@ -144,4 +145,21 @@ fn host_name(extension: &[u8]) -> Option<&[u8]> {
         return None;
     }
     name.get(..usize::from(u16::from_be_bytes(*length)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn host_names_in_extensions() {
+        assert_eq!(host_name(b"\x00\x06\x00\x00\x03a.b"), Some(&b"a.b"[..]));
+        assert_eq!(host_name(b"\x00\x0a\x00\x00\x03a.b\x00\x00\x01c"), Some(&b"a.b"[..]));
+        assert_eq!(host_name(b"\x00\x06\x01\x00\x03a.b"), None, "not a host name");
+        let whole = b"\x00\x06\x00\x00\x03a.b";
+        for length in 0..whole.len() {
+            assert_eq!(host_name(&whole[..length]), None);
+        }
+        assert_eq!(host_name(b"\x00\x05\x00\x00\x03a.b"), None, "beyond the list");
+    }
 }

@@ -260,3 +260,15 @@ async fn what_fails_later_is_told_in_nginx_words() {
     let system = std::io::Error::from_raw_os_error(libc::EPIPE);
     assert_eq!(WriteFailed(&system).to_string(), "send() failed (32: Broken pipe)");
 }
+
+#[tokio::test]
+async fn the_choice_stands_when_the_client_has_to_say_hello_again() {
+    let world = World::new();
+    let caches = Caches::default();
+    let mut options = world.options();
+    options.ecdh_curve = "X25519".into();
+    let context = context(&options, &caches);
+    let entrance = Entrance::new(&[(&["first".into()], &context), (&["second".into()], &context)]);
+    let offers_another_curve = Client::new().with(|client| client.set_groups_list("P-521:X25519").unwrap());
+    assert_eq!(offers_another_curve.named("second").connect(&entrance).await.block, 1);
+}
