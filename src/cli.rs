@@ -5,6 +5,7 @@ use std::ffi::{OsStr, OsString};
 use lexopt::{Arg, Parser};
 
 use crate::layout::{GATEPOST, Layout, NGINX};
+use crate::tls;
 
 /// What a command line asks for.
 #[derive(Debug, PartialEq, Eq)]
@@ -134,7 +135,9 @@ pub fn about(options: &Options) -> String {
     }
     if options.build {
         let (rustc, target, profile) = (env!("GATEPOST_RUSTC"), env!("GATEPOST_TARGET"), env!("GATEPOST_PROFILE"));
-        text += &format!("built by {rustc}\nbuilt for {target}, profile {profile}\nbuilt without TLS\n");
+        let library = tls::library();
+        text += &format!("built by {rustc}\nbuilt for {target}, profile {profile}\n");
+        text += &format!("built with {library}\nTLS SNI support enabled\n");
     }
     text
 }

@@ -3,6 +3,7 @@
 use openssl::error::ErrorStack;
 use openssl::ssl::{SslContextBuilder, SslMode, SslOptions};
 
+use super::ffi;
 use super::options::Protocols;
 
 /// Sets what no directive can change, and the protocol versions.
@@ -23,14 +24,7 @@ pub(super) fn set(context: &mut SslContextBuilder, protocols: Protocols) -> Resu
     // Whatever openssl.cnf says: the directive is the answer.
     context.set_min_proto_version(None)?;
     context.set_max_proto_version(None)?;
-    context.set_options(
-        SslOptions::NO_COMPRESSION
-            | SslOptions::NO_RENEGOTIATION
-            | SslOptions::IGNORE_UNEXPECTED_EOF
-            | SslOptions::DONT_INSERT_EMPTY_FRAGMENTS
-            | SslOptions::SINGLE_DH_USE
-            | SslOptions::SINGLE_ECDH_USE,
-    );
+    context.set_options(ffi::ALWAYS);
     context.set_mode(
         SslMode::RELEASE_BUFFERS
             | SslMode::NO_AUTO_CHAIN

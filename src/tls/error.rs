@@ -31,15 +31,5 @@ pub(super) fn in_brackets(errors: &ErrorStack) -> String {
 
 /// What OpenSSL says when it cannot open a file. Files are read without it, so that who reads them is nobody's concern.
 pub(super) fn open_failed(path: &Path, error: &io::Error) -> String {
-    const SYSTEM: u64 = 0x8000_0000;
-    const NO_SUCH_FILE: u64 = 0x1000_0080;
-    const SYSTEM_LIB: u64 = 0x1008_0002;
-    let errno = error.raw_os_error().unwrap_or_default();
-    let ours = if matches!(errno, libc::ENOENT | libc::ENXIO) { NO_SUCH_FILE } else { SYSTEM_LIB };
-    format!(
-        " (SSL: {}:calling fopen({}, r) {})",
-        ffi::error_string(SYSTEM | u64::from(errno.unsigned_abs())),
-        path.display(),
-        ffi::error_string(ours)
-    )
+    format!(" (SSL: {})", ffi::open_failed(path, error))
 }

@@ -36,3 +36,8 @@ pub fn clean<S: Unpin>(stream: &mut SslStream<S>) -> Pin<&mut SslStream<S>> {
     ffi::clear_errors();
     Pin::new(stream)
 }
+
+/// The library that TLS comes from, and its version: `OpenSSL 3.0.17 1 Jul 2025`.
+pub fn library() -> String {
+    ffi::version()
+}

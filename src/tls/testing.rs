@@ -13,6 +13,7 @@ use openssl::hash::MessageDigest;
 use openssl::nid::Nid;
 use openssl::pkey::{PKey, Private};
 use openssl::rsa::Rsa;
+use openssl::ssl::SslContextBuilder;
 use openssl::x509::extension::BasicConstraints;
 use openssl::x509::{X509, X509Builder, X509CrlBuilder, X509Extension, X509NameBuilder, X509RevokedBuilder};
 use tempfile::TempDir;
@@ -185,4 +186,12 @@ pub(crate) fn server_options(certificates: Vec<KeyPair>) -> ServerOptions {
         trusted_certificate: None,
         crl: None,
     }
+}
+
+/// Restricts a client to these signature algorithms.
+pub(crate) fn allow_signatures(client: &mut SslContextBuilder, algorithms: &str) {
+    let algorithms = std::ffi::CString::new(algorithms).unwrap();
+    // SAFETY: the context lives; a terminated string, which the call does not keep.
+    let set = unsafe { openssl_sys::SSL_CTX_set1_sigalgs_list(client.as_ptr(), algorithms.as_ptr()) };
+    assert_eq!(set, 1);
 }

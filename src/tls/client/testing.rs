@@ -104,7 +104,7 @@ pub(crate) fn server(identity: &Identity, chain: &[&X509]) -> SslContextBuilder 
 pub(crate) fn demand(context: &mut SslContextBuilder, authority: &Authority) {
     let mut store = X509StoreBuilder::new().unwrap();
     store.add_cert(authority.certificate.clone()).unwrap();
-    context.set_verify_cert_store(store.build()).unwrap();
+    context.set_cert_store(store.build());
     context.set_verify(SslVerifyMode::PEER | SslVerifyMode::FAIL_IF_NO_PEER_CERT);
 }
 

@@ -123,7 +123,10 @@ fn set_key_exchange(context: &mut SslContextBuilder, options: &ServerOptions, fi
     if let Some(path) = &options.dhparam {
         let dh = pem::dh_parameters(path, files)?;
         let named = || format!("SSL_CTX_set_tmp_dh(\"{}\")", path.display());
-        context.set_tmp_dh(&dh).map_err(|errors| error::failed(&named(), &errors))?;
+        ffi::set_dh_parameters(context, &dh).map_err(|errors| match errors {
+            Some(errors) => error::failed(&named(), &errors),
+            None => "\"ssl_dhparam\" is not supported on this platform".to_owned(),
+        })?;
     }
     let curves = ffi::c_text(&options.ecdh_curve);
     if curves == "auto" {

@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::sync::{Arc, LazyLock};
 
 use openssl::ex_data::Index;
-use openssl::ssl::{ClientHelloResponse, NameType, SniError, Ssl, SslContextBuilder, SslRef, SslVerifyMode};
+use openssl::ssl::{NameType, SniError, Ssl, SslContextBuilder, SslRef, SslVerifyMode};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_openssl::SslStream;
 
@@ -96,10 +96,7 @@ impl Blocks {
 
 /// Makes a context choose.
 pub(super) fn set_callbacks(context: &mut SslContextBuilder) {
-    context.set_client_hello_callback(|ssl, _| {
-        choose(ssl);
-        Ok(ClientHelloResponse::SUCCESS)
-    });
+    ffi::on_client_hello(context, choose);
     // RFC 6066, section 3: a name that was used is confirmed.
     context.set_servername_callback(|ssl, _| {
         let used = ssl.servername_raw(NameType::HOST_NAME).is_some()

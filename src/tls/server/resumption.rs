@@ -171,8 +171,8 @@ impl ffi::TicketLife for Life {
         end_from_now(ssl)
     }
 
-    fn is_over(end: u64) -> bool {
-        end <= now()
+    fn now() -> u64 {
+        now()
     }
 }
 

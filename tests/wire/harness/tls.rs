@@ -5,6 +5,10 @@ use openssl::x509::store::X509StoreBuilder;
 
 use super::Identity;
 
+/// AWS-LC has no security levels.
+const AT_ANY_LEVEL: &str = if cfg!(feature = "aws-lc") { "" } else { ":@SECLEVEL=0" };
+const ANY_CIPHER: &str = if cfg!(feature = "aws-lc") { "ALL" } else { "ALL:eNULL:@SECLEVEL=0" };
+
 /// How a client does TLS: as it is made, it takes any version, any cipher and any certificate, and tells no name.
 pub(crate) struct Client {
     context: SslContextBuilder,
@@ -15,8 +19,7 @@ pub(crate) struct Client {
 impl Client {
     pub(crate) fn new() -> Client {
         let mut context = SslContext::builder(SslMethod::tls_client()).unwrap();
-        context.set_security_level(0);
-        context.set_cipher_list("ALL:eNULL:@SECLEVEL=0").unwrap();
+        context.set_cipher_list(ANY_CIPHER).unwrap();
         context.set_min_proto_version(Some(SslVersion::TLS1)).unwrap();
         context.set_verify(SslVerifyMode::NONE);
         Client { context, name: None, session: None }
@@ -31,7 +34,7 @@ impl Client {
 
     /// TLS 1.2 with these ciphers.
     pub(crate) fn ciphers(mut self, ciphers: &str) -> Client {
-        self.context.set_cipher_list(&format!("{ciphers}:@SECLEVEL=0")).unwrap();
+        self.context.set_cipher_list(&format!("{ciphers}{AT_ANY_LEVEL}")).unwrap();
         self.version(SslVersion::TLS1_2)
     }
 
@@ -42,8 +45,11 @@ impl Client {
     }
 
     /// These signature algorithms: they decide which certificate a server shows.
-    pub(crate) fn signatures(mut self, algorithms: &str) -> Client {
-        self.context.set_sigalgs_list(algorithms).unwrap();
+    pub(crate) fn signatures(self, algorithms: &str) -> Client {
+        let algorithms = std::ffi::CString::new(algorithms).unwrap();
+        // SAFETY: the context lives; a terminated string, which the call does not keep.
+        let set = unsafe { openssl_sys::SSL_CTX_set1_sigalgs_list(self.context.as_ptr(), algorithms.as_ptr()) };
+        assert_eq!(set, 1);
         self
     }
 

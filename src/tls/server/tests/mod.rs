@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
+#[cfg(feature = "aws-lc")]
+mod aws_lc;
 mod handshake;
 mod messages;
 mod resumption;
