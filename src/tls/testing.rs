@@ -60,6 +60,15 @@ impl Authority {
         let yesterday = std::time::SystemTime::now() - Duration::from_secs(86_400);
         let yesterday = yesterday.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
         let end = Asn1Time::from_unix(i64::try_from(yesterday).unwrap()).unwrap();
+        let certificate = certificate_until(name, &key, Some(self), BigNum::from_u32(serial).unwrap(), false, &end);
+        Identity { certificate, key }
+    }
+
+    /// One whose serial number has these digits in hexadecimal.
+    pub(super) fn issue_numbered(&self, name: &str, serial: &str) -> Identity {
+        let key = ec_key();
+        let end = Asn1Time::days_from_now(2).unwrap();
+        let serial = BigNum::from_hex_str(serial).unwrap();
         let certificate = certificate_until(name, &key, Some(self), serial, false, &end);
         Identity { certificate, key }
     }
@@ -76,14 +85,21 @@ fn ec_key() -> PKey<Private> {
 }
 
 fn certificate(name: &str, key: &PKey<Private>, issuer: Option<&Authority>, serial: u32, authority: bool) -> X509 {
-    certificate_until(name, key, issuer, serial, authority, &Asn1Time::days_from_now(2).unwrap())
+    certificate_until(
+        name,
+        key,
+        issuer,
+        BigNum::from_u32(serial).unwrap(),
+        authority,
+        &Asn1Time::days_from_now(2).unwrap(),
+    )
 }
 
 fn certificate_until(
     name: &str,
     key: &PKey<Private>,
     issuer: Option<&Authority>,
-    serial: u32,
+    serial: BigNum,
     authority: bool,
     end: &Asn1Time,
 ) -> X509 {
@@ -93,7 +109,7 @@ fn certificate_until(
     let subject = subject.build();
     let mut builder = X509Builder::new().unwrap();
     builder.set_version(2).unwrap();
-    builder.set_serial_number(&BigNum::from_u32(serial).unwrap().to_asn1_integer().unwrap()).unwrap();
+    builder.set_serial_number(&serial.to_asn1_integer().unwrap()).unwrap();
     builder.set_subject_name(&subject).unwrap();
     builder.set_issuer_name(issuer.map_or(&subject, |issuer| issuer.certificate.subject_name())).unwrap();
     builder.set_pubkey(key).unwrap();

@@ -124,3 +124,13 @@ async fn what_is_told_of_a_certificate() {
     let unasked = Facts::of(meeting.server.ssl(), false, true);
     assert_eq!((unasked.for_request().verify, unasked.for_request().certificate), ("", ""));
 }
+
+#[tokio::test]
+async fn a_long_serial_number_stays_on_its_line() {
+    let world = World::new();
+    let serial = "41".repeat(60);
+    let client = world.authority.issue_numbered("long", &serial);
+    let options = world.verifying(VerifyClient::OptionalNoCa);
+    let meeting = Client::new().identity(&client).connect(&entrance(&options)).await;
+    assert_eq!(Facts::of(meeting.server.ssl(), true, false).for_request().serial, serial);
+}
