@@ -48,17 +48,22 @@ pub(super) struct SharedCache {
 impl SharedCache {
     /// Keeps a session until `end`, in seconds since 1970.
     pub(super) fn keep(&self, id: &[u8], session: Vec<u8>, end: u64) {
-        lock(&self.sessions).insert(id, Zeroizing::new(session), end);
+        let session = Zeroizing::new(session.into_boxed_slice());
+        if let Some(id) = Id::new(id) {
+            lock(&self.sessions).insert(id, session, end);
+        }
     }
 
     /// Finds a session that has not ended yet.
-    pub(super) fn find(&self, id: &[u8], now: u64) -> Option<Zeroizing<Vec<u8>>> {
-        lock(&self.sessions).find(id, now)
+    pub(super) fn find(&self, id: &[u8], now: u64) -> Option<Zeroizing<Box<[u8]>>> {
+        lock(&self.sessions).find(Id::new(id)?, now)
     }
 
     /// Forgets a session.
     pub(super) fn forget(&self, id: &[u8]) {
-        lock(&self.sessions).remove(id);
+        if let Some(id) = Id::new(id) {
+            lock(&self.sessions).remove(&id);
+        }
     }
 }
 
@@ -73,24 +78,41 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// A session's identifier: at most 32 bytes (RFC 5246, section 7.4.1.2).
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Id {
+    length: u8,
+    bytes: [u8; Id::LONGEST],
+}
+
+impl Id {
+    const LONGEST: usize = 32;
+
+    fn new(id: &[u8]) -> Option<Id> {
+        let mut bytes = [0; Id::LONGEST];
+        bytes.get_mut(..id.len())?.copy_from_slice(id);
+        Some(Id { length: u8::try_from(id.len()).ok()?, bytes })
+    }
+}
+
 /// The sessions, the least recently used first.
 struct Sessions {
-    by_id: HashMap<Box<[u8]>, Entry>,
-    by_use: BTreeMap<u64, Box<[u8]>>,
+    by_id: HashMap<Id, Entry>,
+    by_use: BTreeMap<u64, Id>,
     uses: u64,
     size: usize,
     limit: usize,
 }
 
 struct Entry {
-    session: Zeroizing<Vec<u8>>,
+    session: Zeroizing<Box<[u8]>>,
     end: u64,
     last_use: u64,
 }
 
 impl Sessions {
-    /// What an entry costs beside the session itself: twice the identifier, and its share of the two maps.
-    const OVERHEAD: usize = 256;
+    /// What an entry costs beside the session itself: its share of the two maps and the allocator's own (measured).
+    const OVERHEAD: usize = 320;
 
     fn new(limit: usize) -> Sessions {
         Sessions { by_id: HashMap::new(), by_use: BTreeMap::new(), uses: 0, size: 0, limit }
@@ -101,8 +123,8 @@ impl Sessions {
         self.make_room(0);
     }
 
-    fn insert(&mut self, id: &[u8], session: Zeroizing<Vec<u8>>, end: u64) {
-        self.remove(id);
+    fn insert(&mut self, id: Id, session: Zeroizing<Box<[u8]>>, end: u64) {
+        self.remove(&id);
         let cost = Sessions::cost(&session);
         if cost > self.limit {
             return;
@@ -110,24 +132,24 @@ impl Sessions {
         self.make_room(cost);
         self.size += cost;
         self.uses += 1;
-        self.by_use.insert(self.uses, id.into());
-        self.by_id.insert(id.into(), Entry { session, end, last_use: self.uses });
+        self.by_use.insert(self.uses, id);
+        self.by_id.insert(id, Entry { session, end, last_use: self.uses });
     }
 
-    fn find(&mut self, id: &[u8], now: u64) -> Option<Zeroizing<Vec<u8>>> {
-        let entry = self.by_id.get_mut(id)?;
+    fn find(&mut self, id: Id, now: u64) -> Option<Zeroizing<Box<[u8]>>> {
+        let entry = self.by_id.get_mut(&id)?;
         if entry.end <= now {
-            self.remove(id);
+            self.remove(&id);
             return None;
         }
         self.uses += 1;
         self.by_use.remove(&entry.last_use);
-        self.by_use.insert(self.uses, id.into());
+        self.by_use.insert(self.uses, id);
         entry.last_use = self.uses;
         Some(entry.session.clone())
     }
 
-    fn remove(&mut self, id: &[u8]) {
+    fn remove(&mut self, id: &Id) {
         if let Some(entry) = self.by_id.remove(id) {
             self.by_use.remove(&entry.last_use);
             self.size -= Sessions::cost(&entry.session);
@@ -156,26 +178,32 @@ mod tests {
         Sessions::new(sessions * (100 + Sessions::OVERHEAD))
     }
 
-    fn session() -> Zeroizing<Vec<u8>> {
-        Zeroizing::new(vec![7; 100])
+    fn id(bytes: &[u8]) -> Id {
+        Id::new(bytes).unwrap()
+    }
+
+    fn session() -> Zeroizing<Box<[u8]>> {
+        Zeroizing::new([7; 100].into())
     }
 
     #[test]
     fn the_least_recently_used_session_goes_first() {
         let mut cache = cache(2);
-        cache.insert(b"a", session(), 10);
-        cache.insert(b"b", session(), 10);
-        assert!(cache.find(b"a", 0).is_some());
-        cache.insert(b"c", session(), 10);
-        assert!(cache.find(b"a", 0).is_some() && cache.find(b"b", 0).is_none() && cache.find(b"c", 0).is_some());
+        cache.insert(id(b"a"), session(), 10);
+        cache.insert(id(b"b"), session(), 10);
+        assert!(cache.find(id(b"a"), 0).is_some());
+        cache.insert(id(b"c"), session(), 10);
+        assert!(
+            cache.find(id(b"a"), 0).is_some() && cache.find(id(b"b"), 0).is_none() && cache.find(id(b"c"), 0).is_some()
+        );
     }
 
     #[test]
     fn a_session_ends_when_its_time_has_come() {
         let mut cache = cache(2);
-        cache.insert(b"a", session(), 10);
-        assert_eq!(cache.find(b"a", 9).unwrap(), session());
-        assert!(cache.find(b"a", 10).is_none());
+        cache.insert(id(b"a"), session(), 10);
+        assert_eq!(cache.find(id(b"a"), 9).unwrap(), session());
+        assert!(cache.find(id(b"a"), 10).is_none());
         assert_eq!((cache.size, cache.by_id.len(), cache.by_use.len()), (0, 0, 0));
     }
 
@@ -183,15 +211,15 @@ mod tests {
     fn the_bound_holds_whatever_comes() {
         let mut cache = cache(10);
         for number in 0..1000_u32 {
-            let id = (number % 300).to_be_bytes();
-            cache.insert(&id, Zeroizing::new(vec![0; number as usize * 7 % 900]), 10);
+            let number_id = id(&(number % 300).to_be_bytes());
+            cache.insert(number_id, Zeroizing::new(vec![0; number as usize * 7 % 900].into()), 10);
             assert!(cache.size <= cache.limit);
             assert_eq!(cache.by_id.len(), cache.by_use.len());
         }
         cache.set_limit(100);
         assert_eq!((cache.size, cache.by_id.len()), (0, 0));
-        cache.insert(b"a", session(), 10);
-        assert!(cache.find(b"a", 0).is_none(), "larger than the cache");
+        cache.insert(id(b"a"), session(), 10);
+        assert!(cache.find(id(b"a"), 0).is_none(), "larger than the cache");
     }
 
     #[test]
