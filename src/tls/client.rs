@@ -79,7 +79,7 @@ impl Connector {
         })
         .await;
         let outcome = match done {
-            Err(_) if self.verify && stream.ssl().verify_result() != X509VerifyResult::OK => {
+            Err(_) if self.verify && ffi::verdict(stream.ssl()) != X509VerifyResult::OK => {
                 Err(refusal(stream.ssl(), name))
             }
             Err(error) => Err(HandshakeError::new(&error, Level::Error)),

@@ -28,7 +28,7 @@ mod library;
 
 pub(super) use self::library::{
     ALWAYS, PEERS_FAULTS, add_to_chain, adopt_options, compress_certificates, conf_commands, limit_tickets, noted_end,
-    on_client_hello, open_failed, set_dh_parameters, set_session_timeout, version, without_tickets,
+    on_client_hello, open_failed, set_dh_parameters, set_session_timeout, verdict, version, without_tickets,
 };
 
 /// Empties this thread's error queue: what an earlier call left there would be taken for the next one's.

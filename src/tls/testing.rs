@@ -211,3 +211,11 @@ pub(crate) fn allow_signatures(client: &mut SslContextBuilder, algorithms: &str)
     let set = unsafe { openssl_sys::SSL_CTX_set1_sigalgs_list(client.as_ptr(), algorithms.as_ptr()) };
     assert_eq!(set, 1);
 }
+
+/// A message for comparison: OpenSSL's own words are left out where the library is another one.
+pub(crate) fn comparable(message: &str) -> String {
+    match message.split_once(" (SSL: error:") {
+        Some((ours, _)) if cfg!(feature = "aws-lc") => ours.to_owned(),
+        _ => message.to_owned(),
+    }
+}

@@ -9,7 +9,7 @@ use super::testing::{accept, certify, demand, options, revoke, server, server_id
 use super::*;
 use crate::config::Machine;
 use crate::tls::options::KeyPair;
-use crate::tls::testing::{Authority, Files, Identity};
+use crate::tls::testing::{Authority, Files, Identity, comparable};
 
 /// What a server has seen of a client.
 #[derive(Debug, PartialEq, Eq)]
@@ -127,7 +127,11 @@ async fn certificates_that_are_not_good() {
         (
             server_identity(&stranger, names),
             vec![&stranger.certificate],
-            "19:self-signed certificate in certificate chain",
+            // As before OpenSSL 3.
+            match cfg!(feature = "aws-lc") {
+                true => "19:self signed certificate in certificate chain",
+                false => "19:self-signed certificate in certificate chain",
+            },
         ),
         (server_identity(&between, names), vec![], "20:unable to get local issuer certificate"),
     ] {
@@ -249,7 +253,7 @@ async fn servers_that_do_not_speak_tls() {
         };
         let connector = world.connector(|_| {});
         let (outcome, ()) = tokio::join!(talk(&connector, near, "mail.example"), serve);
-        assert_eq!(outcome, Err(expected.to_owned()));
+        assert_eq!(outcome.map_err(|error| comparable(&error)), Err(comparable(expected)));
     }
 }
 
@@ -260,7 +264,11 @@ async fn versions_and_commands_of_the_library() {
     server.set_max_proto_version(Some(SslVersion::TLS1_2)).unwrap();
     let server = server.build();
     let new_only = world.connector(|options| options.protocols.tlsv1_2 = false);
-    assert!(meet(&new_only, &server, "mail.example").await.unwrap_err().contains("protocol version"));
+    let refused = meet(&new_only, &server, "mail.example").await.unwrap_err().to_lowercase();
+    assert!(refused.replace('_', " ").contains("protocol version"), "{refused}");
+    if cfg!(feature = "aws-lc") {
+        return;
+    }
     let command = ("MinProtocol".to_owned(), "TLSv1.3".to_owned());
     let commanded = world.connector(|options| options.conf_commands = vec![command]);
     assert!(meet(&commanded, &server, "mail.example").await.unwrap_err().contains("protocol version"));
@@ -281,7 +289,7 @@ fn mistakes_are_told_as_nginx_does() {
         let text = Connector::new(&options, &Machine).unwrap_err().join("\n");
         text.replace(world.files.directory().to_str().unwrap(), "DIR")
     };
-    let cases: [(Change<'_>, &str); 7] = [
+    let cases: [(Change<'_>, &str); 6] = [
         (
             &|options| options.trusted_certificate = Some(junk.clone()),
             "cannot load certificate \"DIR/junk.pem\": PEM_read_bio_X509_AUX() failed (SSL: error:0480006C:PEM \
@@ -311,14 +319,16 @@ fn mistakes_are_told_as_nginx_does() {
             &|options| options.ciphers = "foo".into(),
             "SSL_CTX_set_cipher_list(\"foo\") failed (SSL: error:0A0000B9:SSL routines::no cipher match)",
         ),
-        (
-            &|options| options.conf_commands = vec![("foo".into(), "bar".into())],
-            "SSL_CONF_cmd(\"foo\", \"bar\") failed (SSL: error:0A000182:SSL routines::unknown cmd name:cmd=foo)",
-        ),
     ];
     for (change, expected) in cases {
-        assert_eq!(mistake(change), expected);
+        assert_eq!(comparable(&mistake(change)), comparable(expected));
     }
+    let refused = if cfg!(feature = "aws-lc") {
+        "SSL_CONF_cmd() is not available on this platform"
+    } else {
+        "SSL_CONF_cmd(\"foo\", \"bar\") failed (SSL: error:0A000182:SSL routines::unknown cmd name:cmd=foo)"
+    };
+    assert_eq!(mistake(&|options| options.conf_commands = vec![("foo".into(), "bar".into())]), refused);
 }
 
 /// The system's authorities know nothing of the test's.

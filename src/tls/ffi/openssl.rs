@@ -11,7 +11,7 @@ use openssl::dh::Dh;
 use openssl::error::ErrorStack;
 use openssl::pkey::Params;
 use openssl::ssl::{ClientHelloResponse, SslContextBuilder, SslContextRef, SslOptions, SslRef, SslSessionRef};
-use openssl::x509::X509;
+use openssl::x509::{X509, X509VerifyResult};
 use openssl_sys as sys;
 
 use super::{TicketCallback, TicketLife};
@@ -154,6 +154,11 @@ pub(in crate::tls) fn set_session_timeout(context: &mut SslContextBuilder, secon
     let seconds = c_long::try_from(seconds).unwrap_or(c_long::MAX);
     // SAFETY: the context lives.
     unsafe { SSL_CTX_set_timeout(context.as_ptr(), seconds) };
+}
+
+/// What came of looking at the peer's certificate; good, where there was none to be looked at yet.
+pub(in crate::tls) fn verdict(ssl: &SslRef) -> X509VerifyResult {
+    ssl.verify_result()
 }
 
 /// Whether the connection does without session tickets.

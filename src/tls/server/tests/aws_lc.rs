@@ -6,7 +6,7 @@ use openssl::dh::Dh;
 use openssl::ssl::SslVersion;
 
 fn refusal(options: &ServerOptions) -> String {
-    Context::new(options, Protocol::Imap, &Caches::default()).unwrap_err().join("\n")
+    Context::new(options, Protocol::Imap, &Caches::default(), &Machine).unwrap_err().join("\n")
 }
 
 #[test]

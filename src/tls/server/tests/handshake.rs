@@ -3,7 +3,7 @@
 use super::*;
 use crate::log::Level;
 use crate::stream::{ReadFailed, WriteFailed};
-use crate::tls::testing::allow_signatures;
+use crate::tls::testing::{allow_signatures, comparable};
 use openssl::ssl::SslVersion;
 use std::future::poll_fn;
 use std::task::Poll;
@@ -29,7 +29,7 @@ async fn the_protocol_of_the_server_block_is_the_only_one_for_alpn() {
     let refused = refused.err().unwrap();
     assert_eq!(refused.level(), Level::Info);
     let expected = "SSL_do_handshake() failed (SSL: error:0A0000EB:SSL routines::no application protocol)";
-    assert_eq!(refused.to_string(), expected);
+    assert_eq!(comparable(&refused.to_string()), comparable(expected));
     assert!(client.unwrap().contains("alert number 120"));
 }
 
@@ -43,7 +43,7 @@ async fn only_the_versions_that_are_enabled() {
     let newest = Client::new().with(|client| client.set_min_proto_version(Some(SslVersion::TLS1_3)).unwrap());
     let refused = newest.try_connect(&entrance).await.0.err().unwrap();
     let expected = "SSL_do_handshake() failed (SSL: error:0A000102:SSL routines::unsupported protocol)";
-    assert_eq!((refused.level(), refused.to_string()), (Level::Info, expected.to_owned()));
+    assert_eq!((refused.level(), comparable(&refused.to_string())), (Level::Info, comparable(expected)));
 }
 
 #[tokio::test]
@@ -91,7 +91,7 @@ async fn ciphers_and_their_order() {
     let client = Client::new().with(|client| client.set_cipher_list("ECDHE-RSA-CHACHA20-POLY1305").unwrap());
     let refused = client.try_connect(&entrance(&options)).await.0.err().unwrap();
     let expected = "SSL_do_handshake() failed (SSL: error:0A0000C1:SSL routines::no shared cipher)";
-    assert_eq!((refused.level(), refused.to_string()), (Level::Info, expected.to_owned()));
+    assert_eq!((refused.level(), comparable(&refused.to_string())), (Level::Info, comparable(expected)));
 }
 
 #[cfg(not(feature = "aws-lc"))]
@@ -216,7 +216,8 @@ async fn a_client_that_goes_away_or_speaks_another_language() {
     assert_eq!(after(b"\x16\x03\x01\x02\x00").await, closed);
     let (level, message) = after(b"a LOGIN b c\r\n").await;
     assert_eq!(level, Level::Info);
-    assert_eq!(message, "SSL_do_handshake() failed (SSL: error:0A00010B:SSL routines::wrong version number)");
+    let expected = "SSL_do_handshake() failed (SSL: error:0A00010B:SSL routines::wrong version number)";
+    assert_eq!(comparable(&message), comparable(expected));
 }
 
 #[tokio::test]
@@ -264,7 +265,7 @@ async fn what_fails_later_is_told_in_nginx_words() {
     meeting.client.get_mut().write_all(b"\x17\x03\x03\x00\x13 no TLS record at all").await.unwrap();
     let error = meeting.server.read(&mut [0; 8]).await.unwrap_err();
     let expected = "SSL_read() failed (SSL: error:0A000119:SSL routines::decryption failed or bad record mac)";
-    assert_eq!(ReadFailed(&error).to_string(), expected);
+    assert_eq!(comparable(&ReadFailed(&error).to_string()), comparable(expected));
     let system = std::io::Error::from_raw_os_error(libc::EPIPE);
     assert_eq!(WriteFailed(&system).to_string(), "send() failed (32: Broken pipe)");
 }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::tls::options::{KeyPair, VerifyClient};
+use crate::tls::testing::comparable;
 use gatepost_proto::Secret;
 use openssl::symm::Cipher;
 use std::path::PathBuf;
@@ -12,7 +13,8 @@ fn check(world: &World, mistake: impl FnOnce(&mut ServerOptions, &Files), expect
     mistake(&mut options, &world.files);
     let messages = Context::new(&options, Protocol::Imap, &Caches::default(), &Machine).unwrap_err();
     let directory = world.files.directory().to_str().unwrap();
-    assert_eq!(messages, [expected.replace("DIR", directory)]);
+    let messages: Vec<String> = messages.iter().map(|message| comparable(message)).collect();
+    assert_eq!(messages, [comparable(&expected.replace("DIR", directory))]);
 }
 
 const MISSING: &str = "(SSL: error:80000002:system library::No such file or directory:calling fopen(DIR/none, r) \
@@ -83,7 +85,7 @@ fn passwords_are_tried_one_after_the_other() {
          routines::bad decrypt",
         key.display()
     );
-    assert!(refused.starts_with(&expected), "{refused}");
+    assert!(refused.starts_with(&comparable(&expected)), "{refused}");
 }
 
 #[test]
@@ -127,6 +129,7 @@ fn ciphers_and_key_exchange() {
     );
 }
 
+#[cfg(not(feature = "aws-lc"))]
 #[test]
 fn configuration_commands() {
     let world = World::new();
