@@ -109,6 +109,15 @@ impl Conn {
         }
     }
 
+    /// From here on what is sent in quick succession goes in one segment; the first of it waits for up to 200 ms.
+    pub(crate) fn corked(self) -> Conn {
+        match &self.stream {
+            Stream::Tcp(s) => rustix::net::sockopt::set_tcp_cork(s, true).unwrap(),
+            _ => panic!("only TCP has segments"),
+        }
+        self
+    }
+
     /// The name that the client asked for by SNI.
     #[track_caller]
     pub(crate) fn server_name(&self) -> Option<String> {
@@ -172,6 +181,19 @@ impl Conn {
     #[track_caller]
     pub(crate) fn line(&mut self) -> String {
         self.until("\r\n")
+    }
+
+    /// The next line, read byte by byte: what follows it is left to a TLS handshake.
+    #[track_caller]
+    pub(crate) fn line_alone(&mut self) -> String {
+        let Stream::Tcp(stream) = &mut self.stream else { panic!("TLS is over TCP only") };
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        while !self.pending.ends_with(b"\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).unwrap();
+            self.pending.extend(byte);
+        }
+        String::from_utf8(std::mem::take(&mut self.pending)).unwrap()
     }
 
     /// Takes what comes up to and with that text.

@@ -1,6 +1,8 @@
 //! Both ends of TLS: what a client asks for, and what a mail server or an authentication server shows.
 
-use openssl::ssl::{Ssl, SslContext, SslContextBuilder, SslMethod, SslOptions, SslSession, SslVerifyMode, SslVersion};
+use openssl::ssl::{
+    Ssl, SslContext, SslContextBuilder, SslMethod, SslOptions, SslSession, SslSessionRef, SslVerifyMode, SslVersion,
+};
 use openssl::x509::store::X509StoreBuilder;
 
 use super::Identity;
@@ -94,7 +96,7 @@ impl Client {
     }
 
     /// Asks to go on with that session.
-    pub(crate) fn resuming(self, session: &SslSession) -> Client {
+    pub(crate) fn resuming(self, session: &SslSessionRef) -> Client {
         Client { session: Some(session.to_owned()), ..self }
     }
 

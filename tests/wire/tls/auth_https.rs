@@ -4,7 +4,7 @@ use openssl::ssl::SslVerifyMode;
 
 use super::PROTOCOLS;
 use crate::harness::tls::Server;
-use crate::harness::{File, Identity, Reply, Subject, Wanted, Wire};
+use crate::harness::{Conn, File, Identity, Reply, Subject, Wanted, Wire};
 
 const TRUSTED: &str = "auth_http_ssl_trusted_certificate ca.crt;";
 
@@ -131,6 +131,68 @@ fn a_certificate_of_our_own() {
     });
     let own = "auth_http_ssl_certificate proxy.crt; auth_http_ssl_certificate_key proxy.key;";
     good(&wire(&files, &format!("{TRUSTED} {own}"), &wants));
+}
+
+/// The way to the auth server after the handshake, for a login that waits for the answer.
+#[track_caller]
+fn asked(wire: &Wire) -> (Conn, Conn) {
+    wire.auth.reply(Reply::ByHand);
+    let mut client = wire.client();
+    client.send("a LOGIN u p\r\n");
+    let auth = wire.auth.request().conn.unwrap();
+    (client, auth)
+}
+
+#[test]
+fn an_answer_that_is_cut_off_is_no_answer() {
+    if Subject::is_nginx() {
+        return;
+    }
+    let site = Site::named("127.0.0.1");
+    let wire = wire(&site.files(), TRUSTED, &site.server);
+    let (mut client, mut auth) = asked(&wire);
+    // Port 14 or 143? Without close_notify nobody knows.
+    auth.send("HTTP/1.0 200 OK\r\nAuth-Status: OK\r\nAuth-Server: 127.0.0.1\r\nAuth-Port: 14");
+    drop(auth);
+    client.expect("* BAD internal server error\r\n").expect_close();
+    wire.backend.expect_nobody();
+}
+
+#[test]
+fn connections_are_used_again() {
+    if Subject::is_nginx() {
+        return;
+    }
+    let site = Site::named("127.0.0.1");
+    let wire = wire(&site.files(), TRUSTED, &site.server);
+    let (_first, mut auth) = asked(&wire);
+    let port = wire.backend.address().port();
+    let answer = format!(
+        "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 0\r\n\
+         Auth-Status: OK\r\nAuth-Server: 127.0.0.1\r\nAuth-Port: {port}\r\n\r\n"
+    );
+    auth.send(&answer);
+    wire.backend.accept();
+    let mut second = wire.client();
+    second.send("b LOGIN second p\r\n");
+    assert!(auth.until("\r\n\r\n").contains("Auth-User: second\r\n"));
+    auth.send(&answer);
+    wire.backend.accept();
+}
+
+#[test]
+fn sessions_are_resumed() {
+    if Subject::is_nginx() {
+        return;
+    }
+    let site = Site::named("127.0.0.1");
+    let wire = wire(&site.files(), TRUSTED, &site.server);
+    for resumed in [false, true] {
+        let (_client, mut auth) = asked(&wire);
+        auth.send("HTTP/1.0 200 OK\r\nAuth-Status: no\r\n\r\n").close_notify();
+        assert_eq!(auth.ssl().session_reused(), resumed);
+        auth.expect_close();
+    }
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod certificates;
 mod client_certificates;
 mod close;
 mod implicit;
+mod layers;
 mod sessions;
 mod sni;
 mod starttls;

@@ -105,7 +105,18 @@ fn without_cache_and_tickets_nothing_is_resumed() {
         let wire = server(&format!("ssl_session_cache {cache}; ssl_session_tickets off;"));
         assert!(!resumes_itself(&wire, by_id), "{cache}");
         assert!(!resumes_itself(&wire, tls_1_2), "{cache}");
+        assert!(!resumes_itself(&wire, tls_1_3), "{cache}");
     }
+}
+
+#[test]
+fn tickets_need_no_cache() {
+    let wire = server("ssl_session_cache none;");
+    assert!(resumes_itself(&wire, tls_1_2));
+    assert!(resumes_itself(&wire, tls_1_3));
+    let wire = server("ssl_session_cache off;");
+    assert!(resumes_itself(&wire, tls_1_2));
+    assert!(resumes_itself(&wire, tls_1_3));
 }
 
 #[test]
@@ -149,17 +160,20 @@ fn a_full_cache_drops_the_oldest() {
 
 #[test]
 fn sessions_end_with_the_timeout() {
-    for (directives, client) in [
+    let cases = [
         ("ssl_session_cache shared:one:1m; ssl_session_tickets off;", by_id as fn() -> Client),
         ("ssl_session_cache builtin; ssl_session_tickets off;", by_id),
         ("", tls_1_2),
-    ] {
-        let wire = server(&format!("ssl_session_timeout 1s; {directives}"));
-        let at = wire.place("main");
-        let session = session(&IMAP, at, client());
-        assert!(resumes(&IMAP, at, client(), &session), "{directives}");
+    ];
+    let begun = cases.map(|(directives, client)| {
+        let wire = server(&format!("ssl_session_timeout 2s; {directives}"));
+        let session = session(&IMAP, wire.place("main"), client());
+        assert!(resumes(&IMAP, wire.place("main"), client(), &session), "{directives}");
+        (wire, session)
+    });
+    for ((directives, client), (wire, session)) in cases.iter().zip(begun) {
         let deadline = Instant::now() + PATIENCE;
-        while resumes(&IMAP, at, client(), &session) {
+        while resumes(&IMAP, wire.place("main"), client(), &session) {
             assert!(Instant::now() < deadline, "it is resumed for ever: {directives}");
             std::thread::sleep(Duration::from_millis(100));
         }

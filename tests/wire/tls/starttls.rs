@@ -188,6 +188,20 @@ fn smtp_forgets_helo_and_mail() {
 }
 
 #[test]
+fn smtp_remembers_that_ehlo_was_said() {
+    for (before, said) in [("EHLO before\r\n", "EHLO proxy.test\r\n"), ("HELO before\r\n", "HELO proxy.test\r\n")] {
+        let wire = SMTP.plain("starttls on; xclient off;");
+        let mut client = wire.client();
+        client.send(before).until("250 ");
+        client.line();
+        client.ask("STARTTLS\r\n", SMTP.starttls[1]);
+        let mut client = client.tls(Client::new());
+        client.ask("HELO after\r\n", "250 proxy.test\r\n").send(SMTP.login);
+        wire.backend.accept().ask("220 mail.test\r\n", said);
+    }
+}
+
+#[test]
 fn errors_before_tls_count() {
     for (talk, wrong) in [(IMAP, "x\r\n"), (POP3, "x\r\n"), (SMTP, "x\r\n")] {
         let wire = talk.plain("starttls on; max_errors 2;");

@@ -99,14 +99,14 @@ impl Upstream {
 
     /// What the backend hears and says from its greeting on, up to the end of the login; then a line each way.
     #[track_caller]
-    fn serve(&self, client: &mut Conn, backend: &mut Conn) {
+    pub(crate) fn serve(&self, client: &mut Conn, backend: &mut Conn) {
         backend.send(self.greeting);
         self.serve_greeted(client, backend);
     }
 
     /// The same without the greeting.
     #[track_caller]
-    fn serve_greeted(&self, client: &mut Conn, backend: &mut Conn) {
+    pub(crate) fn serve_greeted(&self, client: &mut Conn, backend: &mut Conn) {
         backend.expect(self.first);
         for (said, asked) in self.steps {
             backend.ask(said, asked);
@@ -119,7 +119,7 @@ impl Upstream {
 
     /// The backend says so much that TLS can start.
     #[track_caller]
-    fn start_tls(&self, backend: &mut Conn) {
+    pub(crate) fn start_tls(&self, backend: &mut Conn) {
         for (said, asked) in self.starttls {
             backend.ask(said, asked);
         }

@@ -2,7 +2,7 @@
 
 use super::{Site, TRUSTED, UPSTREAMS};
 use crate::harness::tls::Client;
-use crate::harness::{Dns, Reply, Subject};
+use crate::harness::{Dns, Reply, Subject, Wire};
 
 #[test]
 fn tls_from_the_first_byte() {
@@ -152,5 +152,37 @@ fn a_name_from_the_auth_server_is_resolved_and_verified() {
         let mut client = upstream.login(&wire);
         assert!(wire.backend.accept().try_accept_tls(&site.server).is_err());
         client.expect(upstream.talk.internal_error).expect_close();
+    }
+}
+
+#[test]
+fn without_an_auth_server() {
+    if Subject::is_nginx() {
+        return;
+    }
+    for upstream in UPSTREAMS {
+        let site = Site::new();
+        let mut files = site.files();
+        files.push(("users".to_owned(), b"u:{PLAIN}p\n".to_vec()));
+        for (name, good) in [("", true), ("proxy_ssl_name other.test;", false)] {
+            let wire = Wire::with(
+                &files,
+                &format!(
+                    "mail {{ server_name proxy.test; auth_users_file users; proxy_pass @backend@;
+                     server {{ listen @main@; protocol {}; xclient off; proxy_smtp_auth on;
+                               proxy_ssl on; {TRUSTED} {name} }} }}",
+                    upstream.talk.name
+                ),
+            );
+            let mut client = upstream.login(&wire);
+            match wire.backend.accept().try_accept_tls(&site.server) {
+                Ok(mut backend) if good => upstream.serve(&mut client, &mut backend),
+                Ok(mut backend) => backend.expect_close(),
+                Err(why) => assert!(!good, "{why}"),
+            }
+            if !good {
+                client.expect(upstream.talk.internal_error).expect_close();
+            }
+        }
     }
 }
