@@ -14,7 +14,7 @@ else
 RUN_TESTS = $(CARGO) test --no-fail-fast
 endif
 
-.PHONY: help demo test test-deps test-nginx test-gatepost lint build-deps clean
+.PHONY: help demo test test-deps test-nginx test-package test-gatepost deb lint build-deps clean
 
 help: ## This list.
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -23,8 +23,9 @@ demo: build-deps ## Builds Gatepost and runs it in front of sample mail servers,
 	@$(CARGO) build --bin gatepost --example mailserver --example demo
 	@exec "$${CARGO_TARGET_DIR:-target}/debug/examples/demo" $(if $(DEMO_ONCE),--once)
 
-test: build-deps test-deps ## Runs every test, after installing what is missing (Debian): units, wire tests against nginx and Gatepost, real servers and clients, the demo.
+test: build-deps test-deps ## Runs every test, after installing what is missing (Debian): units, wire tests against nginx and Gatepost, real servers and clients, the demo, the package.
 	$(MAKE) test-nginx
+	$(MAKE) test-package
 	$(MAKE) test-gatepost
 
 test-deps:
@@ -34,16 +35,27 @@ test-deps:
 test-nginx:
 	SUBJECT=nginx $(RUN_TESTS) --test wire --test config
 
+# The Debian package, where it can be installed: as root on Debian.
+test-package: build-deps
+	@if [ "$$(id -u)" = 0 ] && command -v dpkg-deb >/dev/null; then \
+		$(CARGO) build --example mailserver && \
+		package=$$(scripts/deb.sh) && \
+		packaging/test.sh "$$package" "$${CARGO_TARGET_DIR:-target}/debug/examples/mailserver"; \
+	else echo "the package is not tested: that needs root, on Debian"; fi
+
 # Everything, against Gatepost. The summary of this run is the last thing to be seen.
 test-gatepost:
 	$(CARGO) test --workspace --doc --quiet
 	$(RUN_TESTS) --workspace --all-targets
 
+deb: build-deps ## Builds the Debian package in target/debian/, and cargo-deb if it is missing.
+	@scripts/deb.sh
+
 lint: build-deps ## Formatting, clippy, documentation, and shellcheck if it is there.
 	$(CARGO) fmt --all -- --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items
-	@if command -v shellcheck >/dev/null; then shellcheck scripts/*.sh .ci/run; else echo "shellcheck is not there: not run"; fi
+	@if command -v shellcheck >/dev/null; then shellcheck scripts/*.sh packaging/*.sh packaging/debian/p* packaging/completion/*.bash .ci/run; else echo "shellcheck is not there: not run"; fi
 
 # What the build needs besides cargo: a C compiler and OpenSSL's headers.
 build-deps:

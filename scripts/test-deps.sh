@@ -25,6 +25,7 @@ packages=(
     python3           #   imaplib, poplib, smtplib
     libsasl2-modules  #   PLAIN, LOGIN and CRAM-MD5 for mbsync and mutt
     bsdutils          # script: a terminal for mutt
+    dpkg-dev          # which libraries the Debian package depends on
 )
 
 policy=/usr/sbin/policy-rc.d

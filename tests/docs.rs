@@ -103,28 +103,58 @@ fn links_lead_somewhere() {
 #[test]
 fn configurations_pass_the_test() {
     for document in ["README.md", "docs/users-file.md", "docs/logging.md"] {
-        let text = read(document);
-        for configuration in between(&text, "```nginx\n", "```") {
-            let directory = tempfile::tempdir().unwrap();
-            fs::write(directory.path().join("users"), "alice:{PLAIN}wonderland:192.0.2.1\n").unwrap();
-            fs::write(directory.path().join("gatepost.conf"), unprivileged(configuration)).unwrap();
-            let output = Command::new(env!("CARGO_BIN_EXE_gatepost"))
-                .arg("-t")
-                .args(["-p".as_ref(), directory.path().as_os_str()])
-                .args(["-g", "pid gatepost.pid;", "-e", "error.log"])
-                .output()
-                .unwrap();
-            let said = String::from_utf8_lossy(&output.stderr);
-            assert!(output.status.success() && !said.contains("[warn]"), "{document}:\n{configuration}\n{said}");
+        for configuration in between(&read(document), "```nginx\n", "```") {
+            passes_the_test(document, configuration);
         }
+    }
+    for file in ["packaging/gatepost.conf", "packaging/container/gatepost.conf"] {
+        passes_the_test(file, &read(file));
     }
 }
 
-/// The same with ports and paths that anybody may use.
+fn passes_the_test(place: &str, configuration: &str) {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("users"), "alice:{PLAIN}wonderland:192.0.2.1\n").unwrap();
+    fs::write(directory.path().join("gatepost.conf"), unprivileged(configuration)).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_gatepost"))
+        .arg("-t")
+        .args(["-p".as_ref(), directory.path().as_os_str()])
+        .args(["-g", "pid gatepost.pid;", "-e", "error.log"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && !said.contains("[warn]"), "{place}:\n{configuration}\n{said}");
+}
+
+/// The same with ports, paths and a user that everybody has.
 fn unprivileged(configuration: &str) -> String {
-    let mut text = configuration.replace("/var/log/gatepost/", "");
+    let mut text = configuration.replace("/var/log/gatepost/", "").replace("user gatepost;", "");
     for port in ["143", "110", "587"] {
-        text = text.replace(&format!("listen {port};"), &format!("listen 127.0.0.1:2{port};"));
+        let own = format!("listen 127.0.0.1:2{port};");
+        text = text.replace(&format!("listen {port};"), &own).replace(&format!("listen 127.0.0.1:{port};"), &own);
     }
     text
+}
+
+#[test]
+fn every_option_is_in_the_manual_and_completed() {
+    let output = Command::new(env!("CARGO_BIN_EXE_gatepost")).arg("-h").output().unwrap();
+    let help = String::from_utf8(output.stderr).unwrap();
+    // Lines like "  -?,-h         : this help".
+    let described = help.lines().filter_map(|line| line.strip_prefix("  -")?.split_once(" : "));
+    let options: Vec<char> =
+        described.flat_map(|(option, _)| option.split(",-").filter_map(|name| name.chars().next())).collect();
+    assert!(options.len() >= 11, "the help is not understood: {options:?}");
+    for (file, forms) in [
+        ("gatepost.8", &["\\-@ ", "\\-@\n"][..]),
+        ("completion/gatepost.bash", &["-@ "]),
+        ("completion/_gatepost", &["'-@[", "-@,", "-\\@,"]),
+        ("completion/gatepost.fish", &[" -s @ ", " -s '@' "]),
+    ] {
+        let text = read(Path::new("packaging").join(file));
+        for option in &options {
+            let told = forms.iter().any(|form| text.contains(&form.replace('@', &option.to_string())));
+            assert!(told, "packaging/{file} has no -{option}");
+        }
+    }
 }

@@ -1,0 +1,199 @@
+#!/usr/bin/env bash
+# Installs the package, runs what it installed, takes it away again, and looks for what is left.
+#
+#   packaging/test.sh PACKAGE.deb MAILSERVER
+#
+# MAILSERVER is the program of examples/mailserver. Needs root on Debian, curl and python3. It changes the system that it
+# runs on for some seconds, so it refuses to where there is a Gatepost already. systemd does not have to run: where it
+# does not, the program is started by hand.
+set -euo pipefail
+
+deb=${1:?} mailserver=${2:?}
+program=/usr/sbin/gatepost conf=/etc/gatepost/gatepost.conf users=/etc/gatepost/users
+log=/var/log/gatepost/error.log pid_file=/run/gatepost.pid
+work=$(mktemp -d)
+imap= # the port where it listens
+
+main() {
+    [ "$(id -u)" = 0 ] || skip "needs root"
+    command -v dpkg >/dev/null || skip "needs Debian"
+    [ -z "$(traces)" ] || fail "there is a Gatepost on this system: $(traces | head -n 1)"
+    trap clean_up EXIT
+    step installs
+    step the configuration is good as installed
+    step the unit is good
+    step manual and completion work
+    step starts and lets users in
+    step reloads
+    step opens logs anew after they are rotated
+    step keeps what was changed when it is installed again
+    step stops when it is removed
+    step leaves nothing when it is purged
+    echo "package: all is well"
+}
+
+# A step is the function of that name.
+step() {
+    local words="$*"
+    echo "package: $words"
+    "${words// /_}"
+}
+
+installs() {
+    install_package
+    same "$(stat -c '%U:%G %a' $users)" "root:root 600"
+    same "$(stat -c '%U:%G %a' $log)" "gatepost:adm 640"
+    same "$(stat -c '%U:%G %a' ${log%/*})" "root:adm 755"
+    same "$(getent passwd gatepost | cut -d: -f6,7)" "/nonexistent:/usr/sbin/nologin"
+    [ -L /etc/systemd/system/multi-user.target.wants/gatepost.service ] || fail "the unit is not enabled"
+}
+
+the_configuration_is_good_as_installed() {
+    same "$($program -t 2>&1)" "gatepost: the configuration file $conf syntax is ok
+gatepost: configuration file $conf test is successful"
+    # One mistake is found, so the test is one.
+    ! $program -t -q -g 'nonsense;' 2>/dev/null || fail "-t takes nonsense"
+}
+
+the_unit_is_good() {
+    if ! command -v systemd-analyze >/dev/null; then
+        echo "package: no systemd-analyze, the unit is not looked at"
+        return
+    fi
+    same "$(systemd-analyze verify --man=no gatepost.service 2>&1 | grep gatepost || true)" ""
+}
+
+manual_and_completion_work() {
+    gzip --test /usr/share/man/man8/gatepost.8.gz
+    same "$(complete_words gatepost -s re)" "reload reopen"
+    same "$(complete_words gatepost passwd --al)" "--algorithm"
+}
+
+# What bash offers for the last of these words.
+complete_words() {
+    # shellcheck source=/dev/null
+    source /usr/share/bash-completion/completions/gatepost
+    local COMP_WORDS=("$@") COMP_CWORD=$(($# - 1)) COMPREPLY=()
+    _gatepost gatepost "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD - 1]}"
+    printf '%s\n' "${COMPREPLY[@]}" | sort | paste -s -d ' '
+}
+
+starts_and_lets_users_in() {
+    coproc mail { exec "$mailserver" --until-eof; }
+    local listening pop3 smtp
+    read -r _ listening _ <&"${mail[0]}"
+    echo wonderland | $program passwd alice "${listening#imap=}" >>$users
+    read -r imap pop3 smtp < <(free_ports)
+    sed -i "s/:143;/:$imap;/; s/:110;/:$pop3;/; s/:587;/:$smtp;/; s/error.log notice;/error.log info;/" $conf
+    if [ -d /run/systemd/system ]; then systemctl restart gatepost; else $program; fi
+    logs_in
+    same "$(owners | grep -c "^$(id -u gatepost)$")" 1
+}
+
+reloads() {
+    $program -s reload
+    logs_in
+    cp $conf "$work/good"
+    echo 'nonsense;' >>$conf
+    ! $program -s reload 2>/dev/null || fail "-s reload takes nonsense"
+    cp "$work/good" $conf
+    logs_in
+}
+
+opens_logs_anew_after_they_are_rotated() {
+    mv $log $log.1
+    install -m 640 -o gatepost -g adm /dev/null $log
+    sed -n '/postrotate/,/endscript/p' /etc/logrotate.d/gatepost | sed '1d;$d' | sh
+    # The signal is on its way: a login before it arrives is logged where it was.
+    for _ in {1..100}; do
+        logs_in
+        [ ! -s $log ] || return 0
+    done
+    fail "nothing is written to the new log"
+}
+
+keeps_what_was_changed_when_it_is_installed_again() {
+    local before
+    before=$(md5sum $conf $users)
+    install_package
+    same "$(md5sum $conf $users)" "$before"
+    logs_in
+}
+
+stops_when_it_is_removed() {
+    quietly dpkg --remove gatepost
+    same "$(owners)" ""
+    [ ! -e $pid_file ] || fail "$pid_file is still there"
+    same "$(ls -A /etc/gatepost)" "gatepost.conf"$'\n'users
+}
+
+leaves_nothing_when_it_is_purged() {
+    quietly dpkg --purge gatepost
+    same "$(traces)" ""
+}
+
+install_package() {
+    quietly dpkg --install "$deb"
+}
+
+# Of a log in, what counts is that the mail server's folders are seen.
+logs_in() {
+    local said
+    said=$(curl --silent --show-error --max-time 20 --user alice:wonderland "imap://127.0.0.1:$imap/" 2>&1) || fail "$said"
+    [[ $said == *INBOX* ]] || fail "no INBOX: $said"
+}
+
+free_ports() {
+    python3 -c 'import socket
+sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]
+print(*(socket.getsockname()[1] for socket in sockets))'
+}
+
+# The user ids of the processes that run the installed program.
+owners() {
+    local process
+    for process in /proc/[0-9]*; do
+        if [[ $(readlink "$process/exe") == "$program"* ]]; then
+            awk '/^Uid:/ { print $3 }' "$process/status"
+        fi
+    done 2>/dev/null || true
+}
+
+# Everything on this system that is called after Gatepost.
+traces() {
+    find /etc /run /usr /var/lib/dpkg/info /var/lib/systemd /var/log -xdev -name '*gatepost*' 2>/dev/null || true
+    getent passwd gatepost || true
+    getent group gatepost || true
+}
+
+clean_up() {
+    if [ -n "$(traces)" ]; then
+        dpkg --purge gatepost >/dev/null 2>&1 </dev/null || true
+    fi
+    rm -rf "$work"
+}
+
+# Shows what a command says only if it fails.
+quietly() {
+    "$@" >"$work/said" 2>&1 </dev/null || {
+        cat "$work/said" >&2
+        fail "$*"
+    }
+}
+
+same() {
+    [ "$1" = "$2" ] || fail "this: $1"$'\n'"should be: $2"
+}
+
+skip() {
+    echo "package: not tested, $1"
+    exit 0
+}
+
+fail() {
+    echo "package: FAILED: $*" >&2
+    [ ! -e $log ] || tail -n 20 $log >&2
+    exit 1
+}
+
+main
