@@ -17,10 +17,13 @@ packages=(
     dovecot-lmtpd     #   takes the messages that Postfix delivers
     dovecot-submissiond # submission
     postfix           # mail server behind the proxy: SMTP with XCLIENT and PROXY protocol
-    curl              # clients in front
+    openssl           # makes the certificates; and s_client
+    gnutls-bin        # clients in front: gnutls-cli
+    curl
     isync             #   mbsync
     fetchmail
     swaks
+    libnet-ssleay-perl #  TLS for it
     mutt
     python3           #   imaplib, poplib, smtplib
     libsasl2-modules  #   PLAIN, LOGIN and CRAM-MD5 for mbsync and mutt

@@ -1,22 +1,23 @@
 //! The client's address on its way to the mail servers: XCLIENT, and PROXY protocol of both versions, in and out.
 
 use crate::curl::curl;
+use crate::mode::{Mode, in_all_modes};
 use crate::process::Outcome;
-use crate::proxy::{Logins, Proxy, Settings, with_all_logins};
+use crate::proxy::{Proxy, Settings};
 use crate::python::python;
 use crate::site::{DOMAIN, PASSWORD};
 use crate::subject;
 use crate::swaks::swaks;
 
-with_all_logins!(proxy_protocol_v1, proxy_protocol_v2, proxy_protocol_in, submission);
+in_all_modes!(proxy_protocol_v1, proxy_protocol_v2, proxy_protocol_in, submission);
 
-fn proxy_protocol_v1(logins: Logins) {
-    proxy_protocol(Proxy::start(logins), "proxied");
+fn proxy_protocol_v1(mode: Mode) {
+    proxy_protocol(Proxy::start(mode), "proxied");
 }
 
-fn proxy_protocol_v2(logins: Logins) {
+fn proxy_protocol_v2(mode: Mode) {
     if subject::sends_v2() {
-        proxy_protocol(Proxy::start_with(Settings { proxy_protocol: "v2", ..Settings::new(logins) }), "proxied2");
+        proxy_protocol(Proxy::start_with(Settings { proxy_protocol: "v2", ..Settings::new(mode) }), "proxied2");
     }
 }
 
@@ -26,7 +27,7 @@ fn proxy_protocol(proxy: Proxy, user: &str) {
     curl("imap", proxy.fronts.imap_proxied, "/", &user, &[]).success();
     curl("pop3", proxy.fronts.pop3_proxied, "/", &user, &[]).success();
     for service in ["imap-login", "pop3-login"] {
-        proxy.site.dovecot_logged(&[service, "Login:", &format!("user=<{user}>"), "rip=127.0.0.7"]);
+        proxy.assert_dovecot_login(service, &user, "127.0.0.7");
     }
     swaks(proxy.fronts.smtp_proxied, &format!("{user}@{DOMAIN}"), &login(&user)).success();
     let [copy] = <[_; 1]>::try_from(proxy.site.inbox(&user, 1)).unwrap();
@@ -36,27 +37,27 @@ fn proxy_protocol(proxy: Proxy, user: &str) {
 }
 
 /// What a balancer in front says goes to the authentication server and to Dovecot.
-fn proxy_protocol_in(logins: Logins) {
-    let proxy = Proxy::start(logins);
+fn proxy_protocol_in(mode: Mode) {
+    let proxy = Proxy::start(mode);
     let user = proxy.user("behind");
     for (version, client) in [("1", "192.0.2.77"), ("2", "192.0.2.78")] {
         let address = proxy.fronts.imap_behind.to_string();
         python("check_proxied.py", &[&address, &user, PASSWORD, version, client]);
         proxy.assert_asked(&user, "plain", client);
-        proxy.site.dovecot_logged(&["imap-login", "Login:", &format!("user=<{user}>"), &format!("rip={client}")]);
+        proxy.assert_dovecot_login("imap-login", &user, client);
     }
 }
 
 /// Dovecot wants a login of its own, and tells Postfix by XCLIENT what the proxy told it.
-fn submission(logins: Logins) {
-    let proxy = Proxy::start(logins);
+fn submission(mode: Mode) {
+    let proxy = Proxy::start(mode);
     let user = proxy.user("submission");
     for mechanism in ["PLAIN", "LOGIN", "CRAM-MD5"] {
         let login = ["--auth", mechanism, "--auth-user", &user, "--auth-password", PASSWORD];
         let text = succeeded(swaks(proxy.fronts.submission, &format!("{user}@{DOMAIN}"), &login));
         assert!(text.contains("235 2.0.0 OK"), "{text}");
     }
-    proxy.site.dovecot_logged(&["submission-login", "Login:", &format!("user=<{user}>"), "rip=127.0.0.8"]);
+    proxy.assert_dovecot_login("submission-login", &user, "127.0.0.8");
     for copy in proxy.site.inbox(&user, 3) {
         assert_trace(&copy, "from swaks.example.test ([127.0.0.8])");
         assert_trace(&copy, "from mail.example.test (unknown [127.0.0.8])");
@@ -67,7 +68,7 @@ fn submission(logins: Logins) {
 /// Mail from elsewhere, with `smtp_auth none`: Postfix decides, by the client's address, and its refusals get through.
 #[test]
 fn inbound() {
-    let proxy = Proxy::start(Logins::AuthHttp);
+    let proxy = Proxy::start(Mode::AuthHttp);
     let text = succeeded(swaks(proxy.fronts.inbound, "inbound@example.test", &[]));
     assert!(text.contains(" 250 2.1.5 Ok"), "{text}");
     let request = proxy.last_request("");

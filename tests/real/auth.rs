@@ -61,7 +61,8 @@ impl AuthServer {
         AuthServer { address, shared, thread: Some(thread) }
     }
 
-    /// The value of `auth_http` for a route.
+    /// The value of `auth_http` for a route; with `+on`, `+off` or `+starttls` behind it, the answer says that in
+    /// `Auth-SSL-Upstream`.
     pub(crate) fn url(&self, route: &str) -> String {
         format!("http://{}/{route}", self.address)
     }
@@ -101,11 +102,16 @@ impl Shared {
     }
 
     fn decide(&self, request: &Request) -> String {
-        let Some((_, server)) = self.routes.iter().find(|(route, _)| *route == request.route) else {
+        let (wanted, upstream) = match request.route.split_once('+') {
+            Some((route, tls)) => (route, format!("Auth-SSL-Upstream: {tls}\r\n")),
+            None => (&*request.route, String::new()),
+        };
+        let Some((_, server)) = self.routes.iter().find(|(route, _)| route == wanted) else {
             return "Auth-Status: No such route\r\n".to_string();
         };
         let login = unescape(request.header("auth-user"));
-        let place = format!("Auth-Status: OK\r\nAuth-Server: {}\r\nAuth-Port: {}\r\n", server.ip(), server.port());
+        let (host, port) = (server.ip(), server.port());
+        let place = format!("Auth-Status: OK\r\nAuth-Server: {host}\r\nAuth-Port: {port}\r\n{upstream}");
         match (request.header("auth-method"), password_of(&login)) {
             ("none", _) => place,
             (_, Some(password)) if proves(request, password) => format!("{place}Auth-Pass: {password}\r\n"),
@@ -114,7 +120,7 @@ impl Shared {
     }
 }
 
-/// Whether the request shows knowledge of the password.
+/// Whether the request shows knowledge of the password, or a certificate in its place.
 fn proves(request: &Request, password: &str) -> bool {
     let given = unescape(request.header("auth-pass"));
     let salt = request.header("auth-salt");
@@ -122,6 +128,7 @@ fn proves(request: &Request, password: &str) -> bool {
         "plain" => given == password,
         "apop" => given == hex(&Md5::digest(format!("{salt}{password}"))),
         "cram-md5" => given == cram(salt, password),
+        "external" => request.header("auth-ssl-verify") == "SUCCESS",
         _ => false,
     }
 }

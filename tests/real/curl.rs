@@ -1,22 +1,25 @@
 //! curl: IMAP, POP3 and SMTP by every mechanism it has.
 
-use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 use std::thread;
 
+use crate::front::{Front, Security, authorities};
 use crate::messages::{assert_delivered, assert_same, message};
+use crate::mode::{Mode, in_all_modes, with_all_logins};
 use crate::process::{Outcome, run};
-use crate::proxy::{Logins, Proxy, with_all_logins};
+use crate::proxy::Proxy;
+use crate::site::pki::PROXY;
 use crate::site::{AWKWARD_USER, DOMAIN, password_of};
 
 /// Where curl comes from in these tests.
 const CLIENT: &str = "127.0.0.7";
 
-with_all_logins!(imap, pop3, smtp, awkward_password, wrong_password);
+in_all_modes!(imap, pop3, smtp);
+with_all_logins!(awkward_password, wrong_password);
 
-fn imap(logins: Logins) {
-    let proxy = Proxy::start(logins);
+fn imap(mode: Mode) {
+    let proxy = Proxy::start(mode);
     let user = proxy.user("curl");
     let files = tempfile::tempdir().unwrap();
     let methods =
@@ -33,11 +36,11 @@ fn imap(logins: Logins) {
         let copy = curl("imap", proxy.fronts.imap, &format!("/INBOX;MAILINDEX={number}"), &user, login).success();
         assert_same(&copy, &message(number));
     }
-    proxy.site.dovecot_logged(&["imap-login", "Login:", &format!("user=<{user}>")]);
+    proxy.assert_dovecot_login("imap-login", &user, "127.0.0.1");
 }
 
-fn pop3(logins: Logins) {
-    let proxy = Proxy::start(logins);
+fn pop3(mode: Mode) {
+    let proxy = Proxy::start(mode);
     let user = proxy.user("poplib");
     let methods =
         [("AUTH=+APOP", "apop"), ("AUTH=CRAM-MD5", "cram-md5"), ("AUTH=PLAIN", "plain"), ("AUTH=LOGIN", "plain")];
@@ -45,11 +48,11 @@ fn pop3(logins: Logins) {
         curl("pop3", proxy.fronts.pop3, "/", &user, &["--login-options", option]).success();
         proxy.assert_asked(&user, method, CLIENT);
     }
-    proxy.site.dovecot_logged(&["pop3-login", "Login:", &format!("user=<{user}>")]);
+    proxy.assert_dovecot_login("pop3-login", &user, "127.0.0.1");
 }
 
-fn smtp(logins: Logins) {
-    let proxy = Proxy::start(logins);
+fn smtp(mode: Mode) {
+    let proxy = Proxy::start(mode);
     let user = proxy.user("curlsmtp");
     let files = tempfile::tempdir().unwrap();
     let methods = [("AUTH=PLAIN", "plain"), ("AUTH=LOGIN", "plain"), ("AUTH=CRAM-MD5", "cram-md5")];
@@ -70,8 +73,8 @@ fn smtp(logins: Logins) {
     proxy.site.postfix_logged(&[&format!("client=unknown[{CLIENT}]"), &format!("sasl_username={user}")]);
 }
 
-fn awkward_password(logins: Logins) {
-    let proxy = Proxy::start(logins);
+fn awkward_password(mode: Mode) {
+    let proxy = Proxy::start(mode);
     let user = proxy.user(AWKWARD_USER);
     for option in ["AUTH=PLAIN", "AUTH=LOGIN", "AUTH=CRAM-MD5"] {
         let login = ["--login-options", option];
@@ -83,36 +86,41 @@ fn awkward_password(logins: Logins) {
     curl("pop3", proxy.fronts.pop3, "/", &user, &["--login-options", "AUTH=+APOP"]).success();
 }
 
-fn wrong_password(logins: Logins) {
-    let proxy = Proxy::start(logins);
+fn wrong_password(mode: Mode) {
+    let proxy = Proxy::start(mode);
     let fronts = proxy.fronts;
     let servers = [("imap", fronts.imap), ("pop3", fronts.pop3), ("smtp", fronts.smtp)];
-    let denied = |protocol: &str, address: SocketAddr, option: &str| {
-        let mut command = command(protocol, address, "/");
+    let denied = |protocol: &str, front: Front, option: &str| {
+        let mut command = command(protocol, front, "/");
         command.args(["-u", "curl:wrong", "--login-options", option]);
         let outcome = run(&mut command, b"");
         assert_eq!(outcome.status, Some(67), "curl was not denied: {}", outcome.text());
     };
     // At the same time: a failure may be told late, on purpose.
     thread::scope(|scope| {
-        for (protocol, address) in servers {
+        for (protocol, front) in servers {
             for option in ["AUTH=PLAIN", "AUTH=LOGIN", "AUTH=CRAM-MD5"] {
-                scope.spawn(move || denied(protocol, address, option));
+                scope.spawn(move || denied(protocol, front, option));
             }
         }
     });
 }
 
 /// Runs curl as `user`, from [`CLIENT`].
-pub(crate) fn curl(protocol: &str, address: SocketAddr, path: &str, user: &str, arguments: &[&str]) -> Outcome {
+pub(crate) fn curl(protocol: &str, front: Front, path: &str, user: &str, arguments: &[&str]) -> Outcome {
     let credentials = format!("{user}:{}", password_of(user).expect("a known user"));
-    run(command(protocol, address, path).args(["-u", &credentials]).args(arguments), b"")
+    run(command(protocol, front, path).args(["-u", &credentials]).args(arguments), b"")
 }
 
-fn command(protocol: &str, address: SocketAddr, path: &str) -> Command {
+fn command(protocol: &str, front: Front, path: &str) -> Command {
     let mut command = Command::new("curl");
     command.args(["-sS", "--max-time", "100", "--interface", CLIENT]);
-    command.arg(format!("{protocol}://{address}{path}"));
+    let (host, port) = (front.address.ip(), front.address.port());
+    command.args(["--resolve", &format!("{PROXY}:{port}:{host}")]);
+    command.arg(format!("{}://{PROXY}:{port}{path}", front.scheme(protocol)));
+    if front.security != Security::Plain {
+        command.args(["--ssl-reqd", "--cacert", &authorities()]);
+    }
     command
 }
 

@@ -2,17 +2,19 @@
 
 use crate::curl::curl;
 use crate::messages::{assert_delivered, assert_same, large_message};
-use crate::proxy::{Logins, Proxy};
+use crate::mode::{Mode, with_and_without_tls};
+use crate::proxy::Proxy;
 use crate::python::copy_mailbox;
 use crate::site::DOMAIN;
 
 const SIZE: usize = 50 * 1024 * 1024;
 
+with_and_without_tls!(by_smtp_and_pop3, by_imap);
+
 /// Up by SMTP, down by POP3.
-#[test]
-fn by_smtp_and_pop3() {
-    let proxy = Proxy::start(Logins::AuthHttp);
-    let user = "bigsmtp";
+fn by_smtp_and_pop3(mode: Mode) {
+    let proxy = Proxy::start(mode);
+    let user = &proxy.user("bigsmtp");
     let message = large_message(SIZE);
     let files = tempfile::tempdir().unwrap();
     let file = files.path().join("message");
@@ -27,10 +29,9 @@ fn by_smtp_and_pop3() {
 }
 
 /// Up by IMAP, down by IMAP, with two clients.
-#[test]
-fn by_imap() {
-    let proxy = Proxy::start(Logins::AuthHttp);
-    let user = "bigimap";
+fn by_imap(mode: Mode) {
+    let proxy = Proxy::start(mode);
+    let user = &proxy.user("bigimap");
     let message = large_message(SIZE);
     let files = tempfile::tempdir().unwrap();
     let file = files.path().join("message");

@@ -1,23 +1,25 @@
 //! mbsync, fetchmail and mutt: programs that keep mailboxes.
 
 use std::fs;
-use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
 use tempfile::TempDir;
 
+use crate::front::{Front, Security, authorities};
 use crate::messages::{assert_same_mailbox, message, read_all};
+use crate::mode::{Mode, in_all_modes};
 use crate::process::{Outcome, Server, run, wait_for};
-use crate::proxy::{Logins, Proxy, with_all_logins};
-use crate::site::{DOMAIN, PASSWORD, with_crlf};
+use crate::proxy::Proxy;
+use crate::site::pki::PROXY;
+use crate::site::{DOMAIN, PASSWORD, site, with_crlf};
 
-with_all_logins!(mbsync, fetchmail, fetchmail_idle, mutt);
+in_all_modes!(mbsync, fetchmail, fetchmail_idle, mutt);
 
 /// A thousand messages, from a local mailbox to the server and back into another.
-fn mbsync(logins: Logins) {
-    let proxy = Proxy::start(logins);
+fn mbsync(mode: Mode) {
+    let proxy = Proxy::start(mode);
     let user = proxy.user("mbsync");
     let home = Home::new();
     let messages: Vec<Vec<u8>> = (0..1000).map(message).collect();
@@ -44,23 +46,32 @@ fn mbsync(logins: Logins) {
     assert_same_mailbox(copies, stored.iter().map(|copy| without_tuid(copy)).collect());
 }
 
-fn mbsyncrc(home: &Path, near: &str, direction: &str, mechanism: &str, server: SocketAddr, user: &str) -> String {
+fn mbsyncrc(home: &Path, near: &str, direction: &str, mechanism: &str, server: Front, user: &str) -> String {
     let home = home.display();
-    let (host, port) = (server.ip(), server.port());
+    let (host, port) = (server.address.ip(), server.address.port());
+    // It does not know addresses in certificates, but takes one that it is shown.
+    let pinned = site().pki.file("proxy-ecdsa.crt");
+    let security = match server.security {
+        Security::Plain => "SSLType None".to_string(),
+        Security::Tls => format!("SSLType IMAPS\nCertificateFile {pinned}"),
+        Security::StartTls => format!("SSLType STARTTLS\nCertificateFile {pinned}"),
+    };
     format!(
-        "IMAPStore far\nHost {host}\nPort {port}\nUser {user}\nPass {PASSWORD}\nSSLType None\nAuthMechs {mechanism}\n\n\
+        "IMAPStore far\nHost {host}\nPort {port}\nUser {user}\nPass {PASSWORD}\n{security}\nAuthMechs {mechanism}\n\n\
          MaildirStore near\nPath {home}/{near}/\nInbox {home}/{near}/INBOX\n\n\
          Channel all\nFar :far:INBOX\nNear :near:INBOX\nSync {direction}\nSyncState *\n"
     )
 }
 
 /// By POP3 and by IMAP: every message comes out as it went in.
-fn fetchmail(logins: Logins) {
-    let proxy = Proxy::start(logins);
+fn fetchmail(mode: Mode) {
+    let proxy = Proxy::start(mode);
     let user = proxy.user("fetchmail");
     let messages: Vec<Vec<u8>> = (1..=20).map(message).collect();
     messages.iter().for_each(|message| proxy.site.deliver(&user, message));
-    for (protocol, server) in [("pop3", proxy.fronts.pop3), ("apop", proxy.fronts.pop3), ("imap", proxy.fronts.imap)] {
+    // Its APOP knows no STLS.
+    let apop = if mode == Mode::StartTls { "pop3" } else { "apop" };
+    for (protocol, server) in [("pop3", proxy.fronts.pop3), (apop, proxy.fronts.pop3), ("imap", proxy.fronts.imap)] {
         let home = Home::new();
         fs::create_dir(home.path().join("got")).unwrap();
         let configuration = fetchmailrc(home.path(), protocol, server, &user, "keep");
@@ -68,14 +79,14 @@ fn fetchmail(logins: Logins) {
         home.run("fetchmail", &["--fetchmailrc", &file, "--nodetach", "--nosyslog"], b"").success();
         assert_same_mailbox(contents(&home.path().join("got")), messages.clone());
     }
-    if logins == Logins::AuthHttp {
+    if mode == Mode::AuthHttp {
         assert_eq!(proxy.last_request(&user).header("auth-protocol"), "imap");
     }
 }
 
 /// fetchmail stays, and takes the second message when IDLE tells of it.
-fn fetchmail_idle(logins: Logins) {
-    let proxy = Proxy::start(logins);
+fn fetchmail_idle(mode: Mode) {
+    let proxy = Proxy::start(mode);
     let user = proxy.user("waiting");
     let home = Home::new();
     let got = home.path().join("got");
@@ -98,19 +109,22 @@ fn contents(directory: &Path) -> Vec<Vec<u8>> {
     read_all(directory).iter().map(|copy| with_crlf(copy)).collect()
 }
 
-fn fetchmailrc(home: &Path, protocol: &str, server: SocketAddr, user: &str, handling: &str) -> String {
+fn fetchmailrc(home: &Path, protocol: &str, server: Front, user: &str, handling: &str) -> String {
     let home = home.display();
-    let (host, port) = (server.ip(), server.port());
+    let (host, port) = (server.address.ip(), server.address.port());
+    let verify = |option: &str| format!("{option} sslcertck sslcertfile {} sslcommonname {PROXY}", authorities());
+    // Without `ssl`, and with a protocol of TLS: STARTTLS, or nothing.
+    let security = server.choose("sslproto \"\"".to_string(), verify("ssl"), verify("sslproto TLS1.2+"));
     format!(
         "set invisible\nset no bouncemail\nset idfile {home}/ids\nset pidfile {home}/pid\n\
-         poll {host} protocol {protocol} service {port} user \"{user}\" password \"{PASSWORD}\" sslproto \"\" \
+         poll {host} protocol {protocol} service {port} user \"{user}\" password \"{PASSWORD}\" {security} \
          fetchall {handling} no rewrite no mimedecode mda \"cat >$(mktemp {home}/got/XXXXXXXX)\"\n"
     )
 }
 
 /// Sends three messages, and reads them by IMAP and by POP3.
-fn mutt(logins: Logins) {
-    let proxy = Proxy::start(logins);
+fn mutt(mode: Mode) {
+    let proxy = Proxy::start(mode);
     let user = proxy.user("mutt");
     let home = Home::new();
     let mailbox = format!("{user}@{DOMAIN}");
@@ -120,32 +134,43 @@ fn mutt(logins: Logins) {
         home.run("mutt", &["-F", &file, "-s", mechanism, &mailbox], body).success();
         proxy.site.inbox(&user, number);
     }
-    for (scheme, server) in [("imap", proxy.fronts.imap), ("pop", proxy.fronts.pop3)] {
-        let got = home.path().join(scheme);
+    for (protocol, server) in [("imap", proxy.fronts.imap), ("pop", proxy.fronts.pop3)] {
+        let got = home.path().join(protocol);
         fs::create_dir(&got).unwrap();
-        let file = home.write("reader", mutt_reader(scheme, &user, 3, &got).as_bytes());
-        let mutt = format!("mutt -F {file} -f {scheme}://{user}@{server}/");
+        let file = home.write("reader", mutt_reader(protocol, server, &user, 3, &got).as_bytes());
+        let mutt = format!("mutt -F {file} -f {}://{user}@{}/", server.scheme(protocol), server.address);
         home.run("script", &["-qec", &mutt, "/dev/null"], b"").success();
         assert_same_mailbox(contents(&got), proxy.site.inbox(&user, 3));
     }
 }
 
-fn mutt_sender(server: SocketAddr, user: &str, mechanism: &str) -> String {
+fn mutt_sender(server: Front, user: &str, mechanism: &str) -> String {
     format!(
-        "set smtp_url=\"smtp://{user}@{server}/\" smtp_pass={PASSWORD} smtp_authenticators={mechanism}\n\
-         set from={user}@{DOMAIN} hostname=mutt.example.test ssl_starttls=no ssl_force_tls=no copy=no\n"
+        "set smtp_url=\"{}://{user}@{}/\" smtp_pass={PASSWORD} smtp_authenticators={mechanism}\n\
+         set from={user}@{DOMAIN} hostname=mutt.example.test copy=no\n{}",
+        server.scheme("smtp"),
+        server.address,
+        mutt_security(server)
     )
 }
 
 /// The keys it presses write each message to a file in `got`.
-fn mutt_reader(scheme: &str, user: &str, messages: usize, got: &Path) -> String {
+fn mutt_reader(protocol: &str, server: Front, user: &str, messages: usize, got: &Path) -> String {
     let keys: String = (1..=messages)
         .map(|number| format!("<jump>{number}<enter><pipe-message>cat >{}/{number}<enter>", got.display()))
         .collect();
     format!(
-        "set {scheme}_user={user} {scheme}_pass={PASSWORD} ssl_starttls=no ssl_force_tls=no\n\
-         set wait_key=no quit=yes pipe_decode=no delete=no\npush \"{keys}<quit>\"\n"
+        "set {protocol}_user={user} {protocol}_pass={PASSWORD}\n\
+         set wait_key=no quit=yes pipe_decode=no delete=no\n{}push \"{keys}<quit>\"\n",
+        mutt_security(server)
     )
+}
+
+fn mutt_security(server: Front) -> String {
+    match server.security {
+        Security::Plain => "set ssl_starttls=no ssl_force_tls=no\n".to_string(),
+        _ => format!("set ssl_starttls=yes ssl_force_tls=yes ssl_ca_certificates_file={}\n", authorities()),
+    }
 }
 
 /// A home directory, so that nobody's own settings matter.

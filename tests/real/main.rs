@@ -6,14 +6,17 @@
 mod addresses;
 mod auth;
 mod curl;
+mod front;
+mod instance;
 mod large;
 mod mailbox_clients;
 mod messages;
+mod mode;
 mod process;
 mod proxy;
 mod python;
-
 mod site;
 mod subject;
 mod swaks;
+mod tls;
 mod users;

@@ -172,7 +172,7 @@ pub(crate) fn program(name: &str) -> PathBuf {
 }
 
 /// A loopback address that no other process uses, so that nobody takes a port between the choice and its use.
-fn own_address() -> IpAddr {
+pub(crate) fn own_address() -> IpAddr {
     let pid = std::process::id();
     let bits = |shift: u32, count: u32| (pid >> shift) as u8 & ((1 << count) - 1);
     IpAddr::from([127, 64 + bits(14, 6), bits(7, 7), 1 + bits(0, 7)])

@@ -1,77 +1,45 @@
 //! The proxy under test, in front of the back ends: one configuration, whichever program it is.
 
 use std::fs;
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use tempfile::TempDir;
-
 use crate::auth::{AuthServer, Request};
-use crate::process::{Server, free_addresses, read_lossy};
-use crate::site::{AWKWARD_PASSWORD, PASSWORD, SECOND, Site, site, users_file};
-use crate::subject;
-
-/// Who decides on logins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Logins {
-    /// `auth_http`.
-    AuthHttp,
-    /// `auth_users_file`, which nginx lacks.
-    UsersFile,
-}
-
-/// Makes of each function of [`Logins`] a test for each kind of logins that the subject has.
-macro_rules! with_all_logins {
-    ($($test:ident),+ $(,)?) => {$(
-        mod $test {
-            use $crate::proxy::Logins;
-            use $crate::subject;
-
-            #[test]
-            fn auth_http() {
-                super::$test(Logins::AuthHttp);
-            }
-
-            #[test]
-            fn users_file() {
-                if !subject::is_nginx() {
-                    super::$test(Logins::UsersFile);
-                }
-            }
-        }
-    )+};
-}
-pub(crate) use with_all_logins;
+use crate::front::{Front, Security};
+use crate::instance::{Instance, directory};
+use crate::mode::Mode;
+use crate::process::free_addresses;
+use crate::site::pki::BACKEND;
+use crate::site::{SECOND, Site, site, users_file};
 
 /// Where the proxy listens.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Fronts {
     /// IMAP to Dovecot.
-    pub(crate) imap: SocketAddr,
+    pub(crate) imap: Front,
     /// POP3 to Dovecot.
-    pub(crate) pop3: SocketAddr,
+    pub(crate) pop3: Front,
     /// SMTP with logins, to Postfix with XCLIENT.
-    pub(crate) smtp: SocketAddr,
+    pub(crate) smtp: Front,
     /// SMTP without logins (`smtp_auth none`), to Postfix with XCLIENT.
-    pub(crate) inbound: SocketAddr,
+    pub(crate) inbound: Front,
     /// SMTP with logins that are repeated (`proxy_smtp_auth`), to Dovecot's submission server with XCLIENT.
-    pub(crate) submission: SocketAddr,
+    pub(crate) submission: Front,
     /// IMAP to Dovecot with a PROXY protocol header.
-    pub(crate) imap_proxied: SocketAddr,
+    pub(crate) imap_proxied: Front,
     /// POP3 to Dovecot with a PROXY protocol header.
-    pub(crate) pop3_proxied: SocketAddr,
+    pub(crate) pop3_proxied: Front,
     /// SMTP with logins, to Postfix with a PROXY protocol header.
-    pub(crate) smtp_proxied: SocketAddr,
+    pub(crate) smtp_proxied: Front,
     /// IMAP that takes a PROXY protocol header itself, to Dovecot with a PROXY protocol header.
-    pub(crate) imap_behind: SocketAddr,
+    pub(crate) imap_behind: Front,
 }
 
 /// What differs from proxy to proxy.
 #[derive(Debug)]
 pub(crate) struct Settings {
-    /// Who decides on logins.
-    pub(crate) logins: Logins,
+    /// Who decides on logins, and what is encrypted.
+    pub(crate) mode: Mode,
     /// The value of `proxy_protocol` where there is a PROXY protocol header.
     pub(crate) proxy_protocol: &'static str,
     /// The file for `auth_users_file`.
@@ -80,53 +48,53 @@ pub(crate) struct Settings {
 
 impl Settings {
     /// PROXY protocol version 1, and all users with their passwords in plain text.
-    pub(crate) fn new(logins: Logins) -> Settings {
-        Settings { logins, proxy_protocol: "on", users: users_file() }
+    pub(crate) fn new(mode: Mode) -> Settings {
+        Settings { mode, proxy_protocol: "on", users: users_file() }
     }
 }
 
-/// The running proxy. When it is dropped it must end well, and its log hold no password and nothing grave.
+/// The running proxy, with its authentication server.
 #[derive(Debug)]
 pub(crate) struct Proxy {
     /// Where it listens.
     pub(crate) fronts: Fronts,
     /// What it stands in front of.
     pub(crate) site: Arc<Site>,
-    logins: Logins,
-    server: Server,
+    mode: Mode,
+    _instance: Instance,
     auth: AuthServer,
-    directory: TempDir,
 }
 
 impl Proxy {
     /// Starts the proxy, and the back ends if need be.
-    pub(crate) fn start(logins: Logins) -> Proxy {
-        Proxy::start_with(Settings::new(logins))
+    pub(crate) fn start(mode: Mode) -> Proxy {
+        Proxy::start_with(Settings::new(mode))
     }
 
     /// As [`Proxy::start`], with settings of one's own.
     pub(crate) fn start_with(settings: Settings) -> Proxy {
         let site = site();
-        let auth = AuthServer::start(routes(&site));
-        let directory = tempfile::Builder::new().prefix("gatepost-proxy.").tempdir().unwrap();
-        let fronts = Fronts::choose();
+        let auth = AuthServer::start(site.routes());
+        let directory = directory();
+        let mode = settings.mode;
+        let fronts = Fronts::choose(mode.front());
         let users = directory.path().join("users");
         fs::write(&users, &settings.users).unwrap();
-        let logins = settings.logins;
         let servers = Servers { settings, site: &site, auth: &auth, users };
-        fs::create_dir(directory.path().join("logs")).unwrap();
-        let configuration = directory.path().join("proxy.conf");
-        fs::write(&configuration, servers.configuration(&fronts)).unwrap();
-        let server = start_subject(directory.path(), &configuration, &fronts);
-        Proxy { fronts, site, logins, server, auth, directory }
+        let instance =
+            Instance::start(directory, &servers.configuration(&fronts), &fronts.all().map(|front| front.address));
+        Proxy { fronts, site, mode, _instance: instance, auth }
     }
 
-    /// The mailbox of a test: tests that run with either kind of logins have two.
+    /// The mailbox of a test: tests that run in several modes have several.
     pub(crate) fn user(&self, name: &str) -> String {
-        match self.logins {
-            Logins::AuthHttp => name.to_string(),
-            Logins::UsersFile => format!("{name}{SECOND}"),
-        }
+        let suffix = match self.mode {
+            Mode::AuthHttp => "",
+            Mode::UsersFile => SECOND[0],
+            Mode::Tls => SECOND[1],
+            Mode::StartTls => SECOND[2],
+        };
+        format!("{name}{suffix}")
     }
 
     /// The latest request to the authentication server about `user`.
@@ -138,65 +106,30 @@ impl Proxy {
     /// Checks what the authentication server, if there is one, was last told about `user`.
     #[track_caller]
     pub(crate) fn assert_asked(&self, user: &str, method: &str, client: &str) {
-        if self.logins == Logins::AuthHttp {
+        if self.mode.asks() {
             let request = self.last_request(user);
-            assert_eq!((request.header("auth-method"), request.header("client-ip")), (method, client), "{request:?}");
+            let ssl = if self.mode.front() == Security::Plain { "" } else { "on" };
+            let told = ["auth-method", "client-ip", "auth-ssl"].map(|name| request.header(name));
+            assert_eq!(told, [method, client, ssl], "{request:?}");
         }
     }
-}
 
-impl Drop for Proxy {
-    fn drop(&mut self) {
-        let status = self.server.stop();
-        let log = read_lossy(&self.directory.path().join("error.log"));
-        if std::thread::panicking() {
-            eprintln!("the proxy's log:\n{log}");
-            return;
-        }
-        assert!(status.success(), "TERM ended the proxy with {status}:\n{log}");
-        for grave in ["[emerg]", "[alert]", "[crit]", "panicked"] {
-            assert!(!log.contains(grave), "{grave} in the proxy's log:\n{log}");
-        }
-        for password in [PASSWORD, AWKWARD_PASSWORD] {
-            assert!(subject::is_nginx() || !log.contains(password), "a password in the proxy's log:\n{log}");
-        }
+    /// Waits until Dovecot has logged a login of `user` from `client` (as it knows of it), by TLS or not as configured.
+    #[track_caller]
+    pub(crate) fn assert_dovecot_login(&self, service: &str, user: &str, client: &str) {
+        let line = self.site.dovecot_logged(&[service, "Login:", &format!("user=<{user}>"), &format!("rip={client},")]);
+        assert_eq!(line.contains(", TLS"), self.mode.back() != Security::Plain, "{line}");
     }
-}
-
-fn start_subject(directory: &Path, configuration: &Path, fronts: &Fronts) -> Server {
-    let binary = subject::path();
-    let log = directory.join("error.log");
-    let prefix = format!("{}/", directory.display());
-    let (configuration, errors) = (configuration.to_str().unwrap(), log.to_str().unwrap());
-    let command = [&*binary, "-p", &prefix, "-c", configuration, "-e", errors, "-g", "daemon off;"];
-    let mut server = Server::start("the proxy", &command, directory.join("output.log"));
-    server.wait_until_up(&fronts.all(), &log);
-    server
-}
-
-/// From the names of the servers in the configuration to the back ends.
-fn routes(site: &Site) -> Vec<(String, SocketAddr)> {
-    let ports = site.ports;
-    let routes = [
-        ("imap", ports.imap),
-        ("imap_proxied", ports.imap_proxied),
-        ("pop3", ports.pop3),
-        ("pop3_proxied", ports.pop3_proxied),
-        ("smtp", ports.smtp),
-        ("smtp_proxied", ports.smtp_proxied),
-        ("submission", ports.submission),
-    ];
-    routes.map(|(name, address)| (name.to_string(), address)).to_vec()
 }
 
 impl Fronts {
-    fn choose() -> Fronts {
+    fn choose(security: Security) -> Fronts {
         let [imap, pop3, smtp, inbound, submission, imap_proxied, pop3_proxied, smtp_proxied, imap_behind] =
-            free_addresses();
+            free_addresses().map(|address| Front { address, security });
         Fronts { imap, pop3, smtp, inbound, submission, imap_proxied, pop3_proxied, smtp_proxied, imap_behind }
     }
 
-    fn all(&self) -> [SocketAddr; 9] {
+    fn all(&self) -> [Front; 9] {
         let Fronts { imap, pop3, smtp, inbound, submission, imap_proxied, pop3_proxied, smtp_proxied, imap_behind } =
             *self;
         [imap, pop3, smtp, inbound, submission, imap_proxied, pop3_proxied, smtp_proxied, imap_behind]
@@ -231,23 +164,37 @@ impl Servers<'_> {
             self.server("imap_proxied", &fronts.imap_behind, "proxy_protocol", &behind),
             server(&fronts.inbound, "", "protocol smtp; smtp_auth none;", &self.auth_http("smtp")),
         ];
+        format!("server_name proxy.example.test;\n{}{}", self.tls(), servers.concat())
+    }
+
+    fn tls(&self) -> String {
+        if self.settings.mode.front() == Security::Plain {
+            return String::new();
+        }
+        let pki = &self.site.pki;
+        let front = format!(
+            "ssl_certificate {};\nssl_certificate_key {};\n",
+            pki.file("proxy-ecdsa.crt"),
+            pki.file("proxy-ecdsa.key")
+        );
+        let mode = match self.settings.mode.back() {
+            Security::Plain => return front,
+            Security::Tls => "on",
+            Security::StartTls => "starttls",
+        };
         format!(
-            "{}worker_processes 1;\nerror_log error.log {};\npid proxy.pid;\nevents {{ worker_connections 1024; }}\n\
-             mail {{\nserver_name proxy.example.test;\n{}}}\n",
-            subject::preamble(),
-            // nginx shows passwords there.
-            if subject::is_nginx() { "info" } else { "debug" },
-            servers.concat()
+            "{front}proxy_ssl {mode};\nproxy_ssl_name {BACKEND};\nproxy_ssl_trusted_certificate {};\nproxy_ssl_crl {};\n",
+            pki.file("root.crt"),
+            pki.file("root.crl")
         )
     }
 
-    fn server(&self, route: &str, listen: &SocketAddr, parameters: &str, body: &str) -> String {
-        let logins = match self.settings.logins {
-            Logins::AuthHttp => self.auth_http(route),
-            Logins::UsersFile => {
-                let (_, backend) = routes(self.site).into_iter().find(|(name, _)| name == route).unwrap();
-                format!("auth_users_file {}; proxy_pass {backend};", self.users.display())
-            }
+    fn server(&self, service: &str, listen: &Front, parameters: &str, body: &str) -> String {
+        let route = if self.settings.mode.back() == Security::Tls { over_tls(service) } else { service.to_string() };
+        let logins = if self.settings.mode.asks() {
+            self.auth_http(&route)
+        } else {
+            format!("auth_users_file {}; proxy_pass {};", self.users.display(), self.site.place(&route))
         };
         server(listen, parameters, body, &logins)
     }
@@ -257,6 +204,16 @@ impl Servers<'_> {
     }
 }
 
-fn server(listen: &SocketAddr, parameters: &str, body: &str, logins: &str) -> String {
-    format!("server {{ listen {listen} {parameters}; {body} {logins} }}\n")
+/// From `imap_proxied` to `imaps_proxied`, for example.
+fn over_tls(service: &str) -> String {
+    match service.strip_suffix("_proxied") {
+        Some(protocol) => format!("{protocol}s_proxied"),
+        None => format!("{service}s"),
+    }
+}
+
+fn server(listen: &Front, parameters: &str, body: &str, logins: &str) -> String {
+    let ssl = listen.choose("", "ssl", "");
+    let starttls = listen.choose("", "", "starttls only;");
+    format!("server {{ listen {} {ssl} {parameters}; {starttls} {body} {logins} }}\n", listen.address)
 }

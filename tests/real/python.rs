@@ -3,25 +3,28 @@
 use std::path::Path;
 use std::process::Command;
 
+use crate::front::authorities;
 use crate::messages::{assert_same_mailbox, message, read_all, write_all};
+use crate::mode::{Mode, in_all_modes, with_all_logins};
 use crate::process::run;
-use crate::proxy::{Logins, Proxy, with_all_logins};
+use crate::proxy::Proxy;
 use crate::site::{DOMAIN, password_of};
 
 /// Where the scripts come from in these tests.
 const CLIENT: &str = "127.0.0.9";
 
-with_all_logins!(imaplib, poplib, smtplib, idle, a_thousand_messages);
+in_all_modes!(imaplib, poplib, smtplib, idle);
+with_all_logins!(a_thousand_messages);
 
-fn imaplib(logins: Logins) {
-    let proxy = Proxy::start(logins);
+fn imaplib(mode: Mode) {
+    let proxy = Proxy::start(mode);
     let user = proxy.user("imaplib");
     python("check_imap.py", &[&proxy.fronts.imap.to_string(), &user, password(&user), CLIENT]);
     proxy.assert_asked(&user, "plain", CLIENT);
 }
 
-fn poplib(logins: Logins) {
-    let proxy = Proxy::start(logins);
+fn poplib(mode: Mode) {
+    let proxy = Proxy::start(mode);
     let user = proxy.user("poplib");
     for text in ["first\r\n.\r\n..\r\n.end\r\n", "second\r\n"] {
         proxy.site.deliver(&user, format!("Subject: for poplib\r\n\r\n{text}").as_bytes());
@@ -31,8 +34,8 @@ fn poplib(logins: Logins) {
     proxy.assert_asked(&user, "plain", CLIENT);
 }
 
-fn smtplib(logins: Logins) {
-    let proxy = Proxy::start(logins);
+fn smtplib(mode: Mode) {
+    let proxy = Proxy::start(mode);
     let user = proxy.user("smtplib");
     python("check_smtp.py", &[&proxy.fronts.smtp.to_string(), &user, password(&user), CLIENT]);
     for copy in proxy.site.inbox(&user, 4) {
@@ -45,15 +48,15 @@ fn smtplib(logins: Logins) {
     proxy.site.postfix_logged(&[&format!("from=<{user}@{DOMAIN}>"), "nrcpt=1"]);
 }
 
-fn idle(logins: Logins) {
-    let proxy = Proxy::start(logins);
+fn idle(mode: Mode) {
+    let proxy = Proxy::start(mode);
     let user = proxy.user("idle");
     let (imap, smtp) = (proxy.fronts.imap.to_string(), proxy.fronts.smtp.to_string());
     python("idle.py", &[&imap, &smtp, &user, password(&user)]);
 }
 
-fn a_thousand_messages(logins: Logins) {
-    let proxy = Proxy::start(logins);
+fn a_thousand_messages(mode: Mode) {
+    let proxy = Proxy::start(mode);
     let user = proxy.user("copy");
     let directory = tempfile::tempdir().unwrap();
     let [up, down] = ["up", "down"].map(|direction| directory.path().join(direction));
@@ -80,5 +83,7 @@ fn password(user: &str) -> &'static str {
 /// Runs one of the scripts; it must succeed.
 pub(crate) fn python(script: &str, arguments: &[&str]) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/real/python").join(script);
-    run(Command::new("python3").arg("-B").arg(path).args(arguments), b"").success();
+    let mut command = Command::new("python3");
+    command.env("AUTHORITIES", authorities()).arg("-B").arg(path).args(arguments);
+    run(&mut command, b"").success();
 }

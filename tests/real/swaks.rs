@@ -1,19 +1,21 @@
 //! swaks: SMTP, told in full.
 
-use std::net::SocketAddr;
 use std::process::Command;
 
+use crate::front::{Front, authorities};
+use crate::mode::{Mode, in_all_modes, with_all_logins};
 use crate::process::{Outcome, run};
-use crate::proxy::{Logins, Proxy, with_all_logins};
+use crate::proxy::Proxy;
 use crate::site::{DOMAIN, PASSWORD};
 
 /// Where swaks comes from in these tests.
 const CLIENT: &str = "127.0.0.8";
 
-with_all_logins!(mechanisms, wrong_password, relaying_needs_a_login);
+in_all_modes!(mechanisms);
+with_all_logins!(wrong_password, relaying_needs_a_login);
 
-fn mechanisms(logins: Logins) {
-    let proxy = Proxy::start(logins);
+fn mechanisms(mode: Mode) {
+    let proxy = Proxy::start(mode);
     let user = proxy.user("swaks");
     for mechanism in ["PLAIN", "LOGIN", "CRAM-MD5"] {
         let login = ["--auth", mechanism, "--auth-user", &user, "--auth-password", PASSWORD];
@@ -31,8 +33,8 @@ fn mechanisms(logins: Logins) {
     proxy.site.postfix_logged(&[&client, "sasl_method=XCLIENT", &format!("sasl_username={user}")]);
 }
 
-fn wrong_password(logins: Logins) {
-    let proxy = Proxy::start(logins);
+fn wrong_password(mode: Mode) {
+    let proxy = Proxy::start(mode);
     for mechanism in ["PLAIN", "LOGIN", "CRAM-MD5"] {
         let login = ["--auth", mechanism, "--auth-user", "swaks", "--auth-password", "wrong"];
         let outcome = swaks(proxy.fronts.smtp, "swaks@example.test", &login);
@@ -42,8 +44,8 @@ fn wrong_password(logins: Logins) {
 }
 
 /// Postfix relays for whom XCLIENT names, and the proxy lets nobody through without a login.
-fn relaying_needs_a_login(logins: Logins) {
-    let proxy = Proxy::start(logins);
+fn relaying_needs_a_login(mode: Mode) {
+    let proxy = Proxy::start(mode);
     let outcome = swaks(proxy.fronts.smtp, "somebody@elsewhere.test", &[]);
     assert_eq!(outcome.status, Some(23), "MAIL was not refused: {}", outcome.text());
     assert!(outcome.text().contains("530 5.7.1 Authentication required"), "{}", outcome.text());
@@ -53,11 +55,14 @@ fn relaying_needs_a_login(logins: Logins) {
 }
 
 /// Sends a short message from [`CLIENT`].
-pub(crate) fn swaks(address: SocketAddr, to: &str, arguments: &[&str]) -> Outcome {
-    let (host, port) = (address.ip().to_string(), address.port().to_string());
+pub(crate) fn swaks(front: Front, to: &str, arguments: &[&str]) -> Outcome {
+    let (host, port) = (front.address.ip().to_string(), front.address.port().to_string());
     let mut command = Command::new("swaks");
     command.args(["--server", &host, "--port", &port, "--local-interface", CLIENT, "--timeout", "60"]);
     command.args(["--helo", "swaks.example.test", "--from", "swaks@example.test", "--to", to]);
     command.args(["--header", "Subject: by swaks", "--body", "one\n..two\n.\nlast"]);
+    let authorities = authorities();
+    let verify = |option: &'static str| vec![option, "--tls-verify", "--tls-ca-path", &authorities];
+    command.args(front.choose(vec![], verify("--tls-on-connect"), verify("--tls")));
     run(command.args(arguments), b"")
 }

@@ -3,8 +3,9 @@
 use std::process::Command;
 
 use crate::curl::curl;
+use crate::mode::Mode;
 use crate::process::run;
-use crate::proxy::{Logins, Proxy, Settings};
+use crate::proxy::{Proxy, Settings};
 use crate::site::PASSWORD;
 use crate::subject;
 
@@ -18,7 +19,7 @@ fn hashed_passwords() {
     }
     let users: String = ALGORITHMS.iter().map(|algorithm| line(algorithm)).collect();
     assert!(!users.contains(PASSWORD), "{users}");
-    let proxy = Proxy::start_with(Settings { users, ..Settings::new(Logins::UsersFile) });
+    let proxy = Proxy::start_with(Settings { users, ..Settings::new(Mode::UsersFile) });
     for user in ALGORITHMS {
         for option in ["AUTH=PLAIN", "AUTH=LOGIN"] {
             curl("imap", proxy.fronts.imap, "/", user, &["--login-options", option]).success();

@@ -1,6 +1,6 @@
 """imaplib: every way to log in, and a round of commands on an empty INBOX.
 
-Arguments: ADDRESS:PORT USER PASSWORD SOURCE-ADDRESS
+Arguments: ADDRESS USER PASSWORD SOURCE-ADDRESS
 """
 
 import imaplib

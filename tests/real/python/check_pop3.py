@@ -1,6 +1,6 @@
 """poplib: every way to log in, and a round of commands on an INBOX with two messages.
 
-Arguments: ADDRESS:PORT USER PASSWORD SOURCE-ADDRESS
+Arguments: ADDRESS USER PASSWORD SOURCE-ADDRESS
 """
 
 import poplib

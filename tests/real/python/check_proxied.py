@@ -1,6 +1,6 @@
 """imaplib behind a balancer: a login after a PROXY protocol header.
 
-Arguments: ADDRESS:PORT USER PASSWORD VERSION CLIENT
+Arguments: ADDRESS USER PASSWORD VERSION CLIENT
 """
 
 import socket
@@ -12,17 +12,6 @@ SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 TCP_OVER_IPV4 = 0x11
 
 
-class Balanced(Imap):
-    def __init__(self, address, header):
-        self._header = header
-        super().__init__(address)
-
-    def _create_socket(self, timeout):
-        connection = super()._create_socket(timeout)
-        connection.sendall(self._header)
-        return connection
-
-
 def header(version, client):
     if version == "1":
         return f"PROXY TCP4 {client} 192.0.2.1 4321 143\r\n".encode()
@@ -31,7 +20,7 @@ def header(version, client):
 
 
 address, user, password, version, client = arguments(5)
-imap = Balanced(address, header(version, client))
+imap = Imap(address, header=header(version, client))
 check(imap.login(user, password))
 check(imap.select(readonly=True))
 check(imap.logout(), "BYE")

@@ -1,19 +1,14 @@
 """smtplib: every way to log in, each with a message to oneself; refusals; several recipients.
 
-Arguments: ADDRESS:PORT USER PASSWORD SOURCE-ADDRESS
+Arguments: ADDRESS USER PASSWORD SOURCE-ADDRESS
 """
 
 import smtplib
 
-from common import TIMEOUT, arguments, refused
+from common import Smtp, arguments, refused
 
 address, user, password, source = arguments(4)
-host, port = address.rsplit(":", 1)
 mailbox = f"{user}@example.test"
-
-
-def connect():
-    return smtplib.SMTP(host, int(port), "smtplib.example.test", TIMEOUT, (source, 0))
 
 
 def authenticate(smtp, mechanism):
@@ -29,7 +24,7 @@ def authenticate(smtp, mechanism):
 
 
 for mechanism in ("PLAIN", "LOGIN", "LOGIN without initial response", "CRAM-MD5"):
-    smtp = connect()
+    smtp = Smtp(address, source)
     smtp.ehlo()
     assert smtp.has_extn("8bitmime") and smtp.has_extn("size"), smtp.esmtp_features
     authenticate(smtp, mechanism)
@@ -41,11 +36,11 @@ for mechanism in ("PLAIN", "LOGIN", "LOGIN without initial response", "CRAM-MD5"
     assert unknown["nobody-here@example.test"][0] == 550, unknown
     smtp.quit()
 
-smtp = connect()
+smtp = Smtp(address, source)
 smtp.ehlo()
 smtp.user, smtp.password = user, password + "x"
 denied = refused(lambda: smtp.auth("PLAIN", smtp.auth_plain), smtplib.SMTPAuthenticationError)
 assert denied.smtp_code == 535, denied
-smtp = connect()
+smtp = Smtp(address, source)
 denied = refused(lambda: smtp.sendmail(mailbox, mailbox, b"\r\n"), smtplib.SMTPSenderRefused)
 assert denied.smtp_code == 530, denied

@@ -1,6 +1,6 @@
 """imaplib: copies the files of a directory to INBOX, or INBOX to files.
 
-Arguments: up|down ADDRESS:PORT USER PASSWORD DIRECTORY
+Arguments: up|down ADDRESS USER PASSWORD DIRECTORY
 """
 
 import pathlib

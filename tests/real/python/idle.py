@@ -1,19 +1,16 @@
 """IMAP IDLE: a message that arrives by SMTP is announced, and can be read.
 
-Arguments: IMAP-ADDRESS:PORT SMTP-ADDRESS:PORT USER PASSWORD
+Arguments: IMAP-ADDRESS SMTP-ADDRESS USER PASSWORD
 """
 
-import smtplib
-
-from common import TIMEOUT, Imap, arguments, check
+from common import Imap, Smtp, arguments, check
 
 imap_address, smtp_address, user, password = arguments(4)
 mailbox = f"{user}@example.test"
 
 
 def send(number):
-    host, port = smtp_address.rsplit(":", 1)
-    with smtplib.SMTP(host, int(port), timeout=TIMEOUT) as smtp:
+    with Smtp(smtp_address) as smtp:
         smtp.login(user, password)
         smtp.sendmail(mailbox, [mailbox], f"Subject: {number}\r\n\r\nwake up {number}\r\n")
 

@@ -4,6 +4,7 @@
 //! mailbox of its own, so none sees another's messages.
 
 mod dovecot;
+pub(crate) mod pki;
 mod postfix;
 
 use std::fs::{self, File};
@@ -16,7 +17,8 @@ use std::time::{Duration, SystemTime};
 
 use tempfile::TempDir;
 
-use crate::process::{Server, free_addresses, program, read_lossy, run, wait_for};
+use self::pki::Pki;
+use crate::process::{Server, free_addresses, own_address, program, read_lossy, run, wait_for};
 
 /// The domain of every mailbox.
 pub(crate) const DOMAIN: &str = "example.test";
@@ -27,7 +29,7 @@ pub(crate) const AWKWARD_USER: &str = "awkward";
 /// See [`AWKWARD_USER`].
 pub(crate) const AWKWARD_PASSWORD: &str = r#"p %41+"ss\ (w)=rd{3}"#;
 
-/// The mailboxes. Of each there is a second, with this suffix, for the same test with other logins.
+/// The mailboxes. Of each there are others, with the suffixes of [`SECOND`], for the same test in other modes.
 const USERS: &[&str] = &[
     AWKWARD_USER,
     "argon2",
@@ -35,35 +37,47 @@ const USERS: &[&str] = &[
     "behind",
     "bigimap",
     "bigsmtp",
+    "certificates",
     "copy",
     "curl",
     "curlsmtp",
+    "decided",
+    "external",
     "fetchmail",
+    "foreign",
+    "gnutls",
+    "https",
     "idle",
     "imaplib",
     "inbound",
     "mbsync",
+    "misnamed",
     "mutt",
+    "outdated",
     "poplib",
+    "proven",
     "proxied",
     "proxied2",
+    "resumption",
     "sha512",
     "smtplib",
     "submission",
     "swaks",
+    "upstream",
     "waiting",
+    "withdrawn",
 ];
 /// See [`USERS`].
-pub(crate) const SECOND: &str = "-second";
+pub(crate) const SECOND: [&str; 3] = ["-second", "-tls", "-starttls"];
 
 fn users() -> impl Iterator<Item = String> {
-    USERS.iter().flat_map(|user| [user.to_string(), format!("{user}{SECOND}")])
+    USERS.iter().flat_map(|user| [""].into_iter().chain(SECOND).map(move |suffix| format!("{user}{suffix}")))
 }
 
 /// The password of a mailbox, by name or by address; `None` if there is no such mailbox.
 pub(crate) fn password_of(login: &str) -> Option<&'static str> {
     let name = login.strip_suffix(&format!("@{DOMAIN}")).unwrap_or(login);
-    let name = name.strip_suffix(SECOND).unwrap_or(name);
+    let name = SECOND.iter().find_map(|suffix| name.strip_suffix(suffix)).unwrap_or(name);
     let password = if name == AWKWARD_USER { AWKWARD_PASSWORD } else { PASSWORD };
     USERS.contains(&name).then_some(password)
 }
@@ -73,25 +87,57 @@ pub(crate) fn users_file() -> String {
     users().map(|user| format!("{user}:{{PLAIN}}{}\n", password_of(&user).expect("a known user"))).collect()
 }
 
-/// Where each service of the back ends listens.
+/// Where each service of the back ends listens. Those whose names end in `s` have TLS from the first byte, the others
+/// STARTTLS; behind a PROXY protocol header where the name says so.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Ports {
-    /// Dovecot, IMAP.
+    /// Dovecot.
     pub(crate) imap: SocketAddr,
-    /// Dovecot, IMAP behind a PROXY protocol header.
+    pub(crate) imaps: SocketAddr,
     pub(crate) imap_proxied: SocketAddr,
-    /// Dovecot, POP3.
+    pub(crate) imaps_proxied: SocketAddr,
+    /// Dovecot.
     pub(crate) pop3: SocketAddr,
-    /// Dovecot, POP3 behind a PROXY protocol header.
+    pub(crate) pop3s: SocketAddr,
     pub(crate) pop3_proxied: SocketAddr,
+    pub(crate) pop3s_proxied: SocketAddr,
     /// Dovecot's submission server, which hands its messages to Postfix.
     pub(crate) submission: SocketAddr,
-    /// Dovecot, where Postfix delivers.
+    pub(crate) submissions: SocketAddr,
+    /// Dovecot, where Postfix delivers: without TLS.
     lmtp: SocketAddr,
     /// Postfix, which takes XCLIENT from every loopback address.
     pub(crate) smtp: SocketAddr,
-    /// Postfix behind a PROXY protocol header; no XCLIENT.
+    pub(crate) smtps: SocketAddr,
+    /// Postfix without XCLIENT.
     pub(crate) smtp_proxied: SocketAddr,
+    pub(crate) smtps_proxied: SocketAddr,
+}
+
+impl Ports {
+    fn choose() -> Ports {
+        let [imap, imaps, imap_proxied, imaps_proxied] = free_addresses();
+        let [pop3, pop3s, pop3_proxied, pop3s_proxied] = free_addresses();
+        let [submission, submissions, lmtp] = free_addresses();
+        let [smtp, smtps, smtp_proxied, smtps_proxied] = free_addresses();
+        Ports {
+            imap,
+            imaps,
+            imap_proxied,
+            imaps_proxied,
+            pop3,
+            pop3s,
+            pop3_proxied,
+            pop3s_proxied,
+            submission,
+            submissions,
+            lmtp,
+            smtp,
+            smtps,
+            smtp_proxied,
+            smtps_proxied,
+        }
+    }
 }
 
 /// The running back ends.
@@ -99,6 +145,8 @@ pub(crate) struct Ports {
 pub(crate) struct Site {
     /// Where they listen.
     pub(crate) ports: Ports,
+    /// What the back ends, the proxy and clients prove themselves with.
+    pub(crate) pki: Pki,
     _dovecot: Server,
     _postfix: Server,
     directory: TempDir,
@@ -118,13 +166,40 @@ pub(crate) fn site() -> Arc<Site> {
 impl Site {
     fn start() -> Site {
         let directory = public_directory();
-        let [imap, imap_proxied, pop3, pop3_proxied, submission, lmtp, smtp, smtp_proxied] = free_addresses();
-        let ports = Ports { imap, imap_proxied, pop3, pop3_proxied, submission, lmtp, smtp, smtp_proxied };
-        let mut dovecot = dovecot::start(directory.path(), &ports);
-        let mut postfix = postfix::start(directory.path(), &ports);
-        dovecot.wait_until_up(&[imap, imap_proxied, pop3, pop3_proxied, submission, lmtp], &log(&directory, "dovecot"));
-        postfix.wait_until_up(&[smtp, smtp_proxied], &log(&directory, "postfix"));
-        Site { ports, _dovecot: dovecot, _postfix: postfix, directory }
+        let ports = Ports::choose();
+        let pki = Pki::make(directory.path().join("pki"), own_address());
+        let mut dovecot = dovecot::start(directory.path(), &ports, &pki);
+        let mut postfix = postfix::start(directory.path(), &ports, &pki);
+        dovecot.wait_until_up(&[ports.imap, ports.pop3, ports.submission, ports.lmtp], &log(&directory, "dovecot"));
+        postfix.wait_until_up(&[ports.smtp], &log(&directory, "postfix"));
+        Site { ports, pki, _dovecot: dovecot, _postfix: postfix, directory }
+    }
+
+    /// From the names of [`Ports`] to their values.
+    pub(crate) fn routes(&self) -> Vec<(String, SocketAddr)> {
+        let ports = self.ports;
+        let routes = [
+            ("imap", ports.imap),
+            ("imaps", ports.imaps),
+            ("imap_proxied", ports.imap_proxied),
+            ("imaps_proxied", ports.imaps_proxied),
+            ("pop3", ports.pop3),
+            ("pop3s", ports.pop3s),
+            ("pop3_proxied", ports.pop3_proxied),
+            ("pop3s_proxied", ports.pop3s_proxied),
+            ("smtp", ports.smtp),
+            ("smtps", ports.smtps),
+            ("smtp_proxied", ports.smtp_proxied),
+            ("smtps_proxied", ports.smtps_proxied),
+            ("submission", ports.submission),
+            ("submissions", ports.submissions),
+        ];
+        routes.map(|(name, address)| (name.to_string(), address)).to_vec()
+    }
+
+    /// One of [`Site::routes`].
+    pub(crate) fn place(&self, route: &str) -> SocketAddr {
+        self.routes().into_iter().find(|(name, _)| name == route).expect("a known route").1
     }
 
     /// Waits for a line of Dovecot's log that holds all of `parts`.
@@ -137,6 +212,11 @@ impl Site {
     #[track_caller]
     pub(crate) fn postfix_logged(&self, parts: &[&str]) -> String {
         logged(&log(&self.directory, "postfix"), parts)
+    }
+
+    /// All that Dovecot and Postfix have logged.
+    pub(crate) fn logs(&self) -> String {
+        ["dovecot", "postfix"].map(|server| read_lossy(&log(&self.directory, server))).concat()
     }
 
     /// Puts a message into the user's INBOX, past the proxy. Lines may end in CRLF.

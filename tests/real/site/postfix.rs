@@ -5,6 +5,7 @@
 use std::fs;
 use std::path::Path;
 
+use super::pki::{EXPIRED, Pki, REVOKED, UNKNOWN};
 use super::{DOMAIN, Ports, directory_of, users, write};
 use crate::process::Server;
 
@@ -17,7 +18,7 @@ const QUEUE: &[&str] = &[
     "public", "saved", "trace",
 ];
 
-pub(super) fn start(directory: &Path, ports: &Ports) -> Server {
+pub(super) fn start(directory: &Path, ports: &Ports, pki: &Pki) -> Server {
     let home = directory.join("postfix");
     let configuration = home.join("etc");
     fs::create_dir_all(&configuration).unwrap();
@@ -25,15 +26,17 @@ pub(super) fn start(directory: &Path, ports: &Ports) -> Server {
         directory_of(&home.join("queue").join(directory), "postfix");
     }
     directory_of(&home.join("data"), "postfix");
-    write(&configuration.join("main.cf"), &main_cf(directory, ports));
+    write(&configuration.join("main.cf"), &main_cf(directory, ports, pki));
     write(&configuration.join("master.cf"), &master_cf(ports));
+    let certificates = [EXPIRED, REVOKED, UNKNOWN].map(|name| format!("{name} {}\n", pki.file(&format!("{name}.pem"))));
+    write(&configuration.join("certificates"), &certificates.concat());
     write(&configuration.join("mailboxes"), &users().map(|user| format!("{user}@{DOMAIN} x\n")).collect::<String>());
     let configuration = configuration.to_str().unwrap();
     let master = format!("{DAEMONS}/master");
     Server::start("Postfix", &[&master, "-d", "-c", configuration], directory.join("postfix.out"))
 }
 
-fn main_cf(directory: &Path, ports: &Ports) -> String {
+fn main_cf(directory: &Path, ports: &Ports, pki: &Pki) -> String {
     let directory = directory.display();
     format!(
         "compatibility_level = 3.6
@@ -65,12 +68,21 @@ smtpd_sasl_auth_enable = yes
 smtpd_sasl_type = dovecot
 smtpd_sasl_path = {directory}/sasl
 smtpd_sasl_authenticated_header = yes
+smtpd_tls_security_level = may
+smtpd_tls_chain_files = {certificate}
+tls_server_sni_maps = texthash:{directory}/postfix/etc/certificates
+smtpd_tls_CAfile = {root}
+smtpd_tls_ask_ccert = yes
+smtpd_tls_loglevel = 1
+smtpd_tls_received_header = yes
 smtpd_client_connection_count_limit = 0
 smtpd_authorized_xclient_hosts = 127.0.0.0/8
 notify_classes =
 in_flow_delay = 0
 biff = no
 ",
+        certificate = pki.file("backend.pem"),
+        root = pki.file("root.crt"),
         lmtp_host = ports.lmtp.ip(),
         lmtp_port = ports.lmtp.port(),
     )
@@ -83,6 +95,13 @@ fn master_cf(ports: &Ports) -> String {
 {smtp_proxied} inet n - n - - smtpd
   -o smtpd_upstream_proxy_protocol=haproxy
   -o smtpd_authorized_xclient_hosts=
+{smtps} inet n - n - - smtpd
+  -o smtpd_tls_wrappermode=yes
+{smtps_proxied} inet n - n - - smtpd
+  -o smtpd_tls_wrappermode=yes
+  -o smtpd_upstream_proxy_protocol=haproxy
+  -o smtpd_authorized_xclient_hosts=
+tlsmgr unix - - n 1000? 1 tlsmgr
 cleanup unix n - n - 0 cleanup
 qmgr unix n - n 300 1 qmgr
 rewrite unix - - n - - trivial-rewrite
@@ -99,6 +118,8 @@ scache unix - - n - 1 scache
 postlog unix-dgram n - n - 1 postlogd
 ",
         smtp = ports.smtp,
+        smtps = ports.smtps,
         smtp_proxied = ports.smtp_proxied,
+        smtps_proxied = ports.smtps_proxied,
     )
 }
