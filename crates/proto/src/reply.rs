@@ -51,6 +51,13 @@ impl Replies {
         mem::take(&mut self.bytes)
     }
 
+    /// What is left, as far as it is whole lines.
+    pub(crate) fn take_lines(&mut self) -> Vec<u8> {
+        let mut rest = self.take();
+        rest.truncate(memchr::memrchr(b'\n', &rest).map_or(0, |end| end + 1));
+        rest
+    }
+
     fn next(&mut self, goes_on: impl Fn(&[u8]) -> bool) -> Result<Option<Vec<u8>>, DialogueError> {
         let mut end = 0;
         while let Some(length) = memchr::memchr(b'\n', &self.bytes[end..]) {
@@ -89,6 +96,10 @@ mod tests {
         assert_eq!(replies.next_line().unwrap().unwrap(), b"220 d\r\n");
         assert_eq!(replies.next_line(), Ok(None));
         assert_eq!(replies.take(), b"221");
+        replies.push(b"-ERR no\r\n-ERR bye\r\n-ER");
+        assert_eq!(replies.take_lines(), b"-ERR no\r\n-ERR bye\r\n");
+        replies.push(b"-E");
+        assert_eq!(replies.take_lines(), b"");
     }
 
     #[test]

@@ -129,7 +129,7 @@ impl Client {
 
     fn refuse(&mut self, mut reply: Vec<u8>) -> DialogueError {
         self.action = "reading response from upstream";
-        reply.extend(self.replies.take());
+        reply.extend(self.replies.take_lines());
         match self.awaited {
             _ if self.is_plaintext => DialogueError::NoStartTls { reply },
             _ => DialogueError::Refused { reply },
