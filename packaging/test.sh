@@ -17,8 +17,9 @@ imap= # the port where it listens
 main() {
     [ "$(id -u)" = 0 ] || skip "needs root"
     command -v dpkg >/dev/null || skip "needs Debian"
-    [ -z "$(traces)" ] || fail "there is a Gatepost on this system: $(traces | head -n 1)"
+    refuse_to_replace
     trap clean_up EXIT
+    traces >"$work/before"
     step installs
     step the configuration is good as installed
     step the unit is good
@@ -30,6 +31,13 @@ main() {
     step stops when it is removed
     step leaves nothing when it is purged
     echo "package: all is well"
+}
+
+refuse_to_replace() {
+    local place
+    for place in $program ${conf%/*} ${log%/*}; do
+        [ ! -e "$place" ] || fail "there is a Gatepost on this system: $place"
+    done
 }
 
 # A step is the function of that name.
@@ -64,7 +72,8 @@ the_unit_is_good() {
 }
 
 manual_and_completion_work() {
-    gzip --test /usr/share/man/man8/gatepost.8.gz
+    # Small systems leave manuals out when they install, so this is the package's.
+    dpkg-deb --fsys-tarfile "$deb" | tar -x --to-stdout ./usr/share/man/man8/gatepost.8.gz | gzip --test
     same "$(complete_words gatepost -s re)" "reload reopen"
     same "$(complete_words gatepost passwd --al)" "--algorithm"
 }
@@ -129,7 +138,8 @@ stops_when_it_is_removed() {
 
 leaves_nothing_when_it_is_purged() {
     quietly dpkg --purge gatepost
-    same "$(traces)" ""
+    same "$(traces | comm -13 "$work/before" -)" ""
+    same "$(owners)" ""
 }
 
 install_package() {
@@ -159,17 +169,17 @@ owners() {
     done 2>/dev/null || true
 }
 
-# Everything on this system that is called after Gatepost.
+# Everything on this system that is called after Gatepost, sorted.
 traces() {
-    find /etc /run /usr /var/lib/dpkg/info /var/lib/systemd /var/log -xdev -name '*gatepost*' 2>/dev/null || true
-    getent passwd gatepost || true
-    getent group gatepost || true
+    {
+        find /etc /run /usr /var/lib/dpkg/info /var/lib/systemd /var/log -name '*gatepost*' 2>/dev/null || true
+        getent passwd gatepost || true
+        getent group gatepost || true
+    } | sort
 }
 
 clean_up() {
-    if [ -n "$(traces)" ]; then
-        dpkg --purge gatepost >/dev/null 2>&1 </dev/null || true
-    fi
+    dpkg --purge gatepost >/dev/null 2>&1 </dev/null || true
     rm -rf "$work"
 }
 
