@@ -6,7 +6,7 @@ use super::{IMAP, POP3, PROTOCOLS, SMTP, Talk, s_client, wire_with};
 use crate::harness::tls::Client;
 use crate::harness::{Conn, Identity, Request, Wanted, Wire, since};
 
-/// An authority that is trusted, and the server's directives for it; `crl` has revoked nobody of those below.
+/// An authority that is trusted, and the server that trusts it.
 struct Site {
     trusted: Identity,
     wire: Wire,
