@@ -63,6 +63,7 @@ const USERS: &[&str] = &[
     "smtplib",
     "submission",
     "swaks",
+    "undecided",
     "upstream",
     "waiting",
     "withdrawn",

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use tempfile::TempDir;
 
@@ -25,7 +26,7 @@ fn verified() {
     if subject::is_nginx() {
         return;
     }
-    let web = Web::start(&site());
+    let web = Web::start();
     for name in ["", "auth_http_ssl_name backend.example.test;\n"] {
         let (gate, outcome) = web.log_in(&[ROOT, name]);
         outcome.success();
@@ -40,7 +41,7 @@ fn untrusted() {
     if subject::is_nginx() {
         return;
     }
-    let web = Web::start(&site());
+    let web = Web::start();
     let wrong = "auth_http_ssl_name wrong.example.test;\n";
     for (options, reason) in [
         ([ROOT, wrong], "certificate does not match \"wrong.example.test\""),
@@ -57,12 +58,15 @@ fn untrusted() {
 struct Web {
     address: SocketAddr,
     auth: AuthServer,
+    /// Its certificates must not change between two proxies.
+    _site: Arc<Site>,
     _server: Server,
     _directory: TempDir,
 }
 
 impl Web {
-    fn start(site: &Site) -> Web {
+    fn start() -> Web {
+        let site = site();
         let auth = AuthServer::start(site.routes());
         let [address] = free_addresses();
         let directory = directory();
@@ -83,7 +87,7 @@ impl Web {
         let command = [binary.to_str().unwrap(), "-c", file.to_str().unwrap()];
         let mut server = Server::start("the web server", &command, directory.path().join("web.out"));
         server.wait_until_up(&[address], &directory.path().join("web.log"));
-        Web { address, auth, _server: server, _directory: directory }
+        Web { address, auth, _site: site, _server: server, _directory: directory }
     }
 
     /// By IMAP, through a proxy that asks the web server.

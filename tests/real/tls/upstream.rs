@@ -91,6 +91,11 @@ fn as_the_authentication_server_says() {
         }
         gate.site.dovecot_logged(&["imap-login", "Login:", "user=<decided>", ", TLS"]);
     }
+    let plain = Service { protocol: "imap", mode: "off", route: "imap", more: "" };
+    let gate = Gate::start(&[CERTIFICATE, TRUST].concat(), &[decided(&plain, "on")]);
+    log_in(&plain, gate.fronts[0], "undecided").success();
+    let line = gate.site.dovecot_logged(&["imap-login", "Login:", "user=<undecided>"]);
+    assert!(!line.contains(", TLS"), "{line}");
 }
 
 /// Postfix verifies the proxy.
