@@ -3,7 +3,7 @@
 //!
 //! Known gap: `ssl_session_tickets off` leaves TLS 1.3 without resumption, since AWS-LC keeps its sessions in tickets only.
 
-use std::ffi::{c_int, c_void};
+use std::ffi::{CString, c_int, c_void};
 use std::io;
 use std::path::Path;
 
@@ -11,7 +11,8 @@ use foreign_types::{ForeignType, ForeignTypeRef};
 use openssl::dh::Dh;
 use openssl::error::ErrorStack;
 use openssl::pkey::Params;
-use openssl::ssl::{SslContextBuilder, SslContextRef, SslOptions, SslRef, SslSessionRef};
+use openssl::ssl::{SslCipher, SslContextBuilder, SslContextRef, SslOptions, SslRef, SslSessionRef};
+use openssl::stack::StackRef;
 use openssl::x509::{X509, X509VerifyResult};
 use openssl_sys as sys;
 
@@ -58,7 +59,7 @@ unsafe extern "C" fn client_hello(ssl: *mut sys::SSL, _: *mut c_int, f: *mut c_v
     sys::SSL_CLIENT_HELLO_SUCCESS
 }
 
-/// Takes over the options of another context, which a change of context leaves as they were.
+/// Takes over the options and the ciphers of another context, which a change of context leaves as they were.
 pub(in crate::tls) fn adopt_options(ssl: &mut SslRef, context: &SslContextRef) {
     // SAFETY: both live.
     unsafe {
@@ -66,6 +67,16 @@ pub(in crate::tls) fn adopt_options(ssl: &mut SslRef, context: &SslContextRef) {
         sys::SSL_clear_options(ssl.as_ptr(), !wanted);
         sys::SSL_set_options(ssl.as_ptr(), wanted);
     }
+    let ciphers: Vec<&str> = ciphers(context).iter().map(|cipher| cipher.name()).collect();
+    let ciphers = CString::new(ciphers.join(":")).expect("names have no zero bytes");
+    // Names of the library's own, so that it fails only without memory.
+    // SAFETY: it lives; a terminated string, which the call does not keep. Those of TLS 1.3 are left as they are.
+    unsafe { sys::SSL_set_cipher_list(ssl.as_ptr(), ciphers.as_ptr()) };
+}
+
+fn ciphers(context: &SslContextRef) -> &StackRef<SslCipher> {
+    // SAFETY: the context lives, always has a list, and lends it.
+    unsafe { StackRef::from_ptr(sys::SSL_CTX_get_ciphers(context.as_ptr())) }
 }
 
 /// Adds a certificate to the chain of the one that was set last.

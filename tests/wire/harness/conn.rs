@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use openssl::ssl::{HandshakeError, NameType, ShutdownState, Ssl, SslRef, SslStream};
+use openssl::ssl::{HandshakeError, NameType, ShutdownState, Ssl, SslRef, SslSession, SslStream};
 
 use super::bytes::{diff, show};
 use super::tls::{Client, Server};
@@ -98,6 +98,12 @@ impl Conn {
             Err(HandshakeError::Failure(failed)) => Err(failed.error().to_string()),
             Err(e) => panic!("the TLS handshake did not end: {e}"),
         }
+    }
+
+    /// The session, for a client to go on with.
+    #[track_caller]
+    pub(crate) fn session(&self) -> SslSession {
+        super::tls::session(self.ssl()).expect("there is a session")
     }
 
     /// What was agreed upon in the handshake.

@@ -1,15 +1,27 @@
 //! Both ends of TLS: what a client asks for, and what a mail server or an authentication server shows.
 
+use std::sync::LazyLock;
+
+use openssl::ex_data::Index;
 use openssl::ssl::{
-    Ssl, SslContext, SslContextBuilder, SslMethod, SslOptions, SslSession, SslSessionRef, SslVerifyMode, SslVersion,
+    Ssl, SslContext, SslContextBuilder, SslMethod, SslOptions, SslRef, SslSession, SslSessionCacheMode, SslSessionRef,
+    SslVerifyMode, SslVersion,
 };
 use openssl::x509::store::X509StoreBuilder;
 
 use super::Identity;
 
+/// The last session that a server has told a client of.
+static TOLD: LazyLock<Index<Ssl, SslSession>> = LazyLock::new(|| Ssl::new_ex_index().unwrap());
+
+/// The session of a client's connection. TLS 1.3 tells of it after the handshake.
+pub(super) fn session(ssl: &SslRef) -> Option<SslSession> {
+    ssl.ex_data(*TOLD).map(|session| session.to_owned()).or_else(|| ssl.session().map(ToOwned::to_owned))
+}
+
 /// AWS-LC has no security levels.
 const AT_ANY_LEVEL: &str = if cfg!(feature = "aws-lc") { "" } else { ":@SECLEVEL=0" };
-const ANY_CIPHER: &str = if cfg!(feature = "aws-lc") { "ALL" } else { "ALL:eNULL:@SECLEVEL=0" };
+pub(crate) const ANY_CIPHER: &str = if cfg!(feature = "aws-lc") { "ALL" } else { "ALL:eNULL:@SECLEVEL=0" };
 
 /// How a client does TLS: as it is made, it takes any version, any cipher and any certificate, and tells no name.
 pub(crate) struct Client {
@@ -24,6 +36,8 @@ impl Client {
         context.set_cipher_list(ANY_CIPHER).unwrap();
         context.set_min_proto_version(Some(SslVersion::TLS1)).unwrap();
         context.set_verify(SslVerifyMode::NONE);
+        context.set_session_cache_mode(SslSessionCacheMode::CLIENT | SslSessionCacheMode::NO_INTERNAL);
+        context.set_new_session_callback(|ssl, session| ssl.set_ex_data(*TOLD, session));
         Client { context, name: None, session: None }
     }
 
@@ -138,4 +152,19 @@ impl Server {
     pub(super) fn ssl(&self) -> Ssl {
         Ssl::new(&self.context).unwrap()
     }
+}
+
+/// How many bytes a server takes from a client that resumes this session, before its handshake is done.
+#[cfg(not(feature = "aws-lc"))]
+pub(crate) fn max_early_data(session: &SslSessionRef) -> u32 {
+    session.max_early_data()
+}
+
+/// 0 if the server takes none.
+#[cfg(feature = "aws-lc")]
+pub(crate) fn max_early_data(session: &SslSessionRef) -> u32 {
+    // SAFETY: the session lives.
+    let capable =
+        unsafe { openssl_sys::SSL_SESSION_early_data_capable(foreign_types::ForeignTypeRef::as_ptr(session)) };
+    if capable == 0 { 0 } else { u32::MAX }
 }

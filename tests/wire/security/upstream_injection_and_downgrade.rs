@@ -120,7 +120,7 @@ fn a_server_without_tls_gets_nothing_where_it_is_implicit() {
     }
 }
 
-/// A server that refused once is asked again, and never trusted without.
+/// The authentication server has the last word on TLS, and only it.
 #[test]
 fn the_next_session_does_not_go_without() {
     for (upstream, wire) in servers("") {

@@ -1,7 +1,7 @@
 //! TLS between its neighbours: PROXY protocol headers before it, delayed greetings, threads that share sessions.
 
 use super::{IMAP, POP3, PROTOCOLS, SMTP, certificate, upstream::UPSTREAMS, wire_with};
-use crate::harness::tls::{Client, Server};
+use crate::harness::tls::Client;
 use crate::harness::{Conn, Subject, Wanted, Wire, since};
 
 #[test]
@@ -43,7 +43,7 @@ fn a_proxy_header_goes_to_the_backend_before_the_handshake() {
     for upstream in UPSTREAMS {
         for way in ["on", "starttls"] {
             let wire = upstream.wire(&format!("proxy_protocol on; proxy_ssl {way}; proxy_ssl_verify off;"));
-            let server = Server::new(&Wanted::new("mail.test").alone());
+            let server = crate::harness::tls::Server::new(&Wanted::new("mail.test").alone());
             let mut client = upstream.login(&wire);
             let mut backend = wire.backend.accept();
             let header = backend.line_alone();
@@ -117,9 +117,9 @@ fn every_thread_has_the_sessions_of_a_shared_cache() {
     );
     let mut first = wire.connect().tls(Client::new());
     IMAP.greeted(&mut first).close_notify();
-    let session = first.ssl().session().unwrap();
+    let session = first.session();
     // All stay open, so that they are spread over the threads.
-    let others: Vec<Conn> = (0..16).map(|_| wire.connect().tls(Client::new().resuming(session))).collect();
+    let others: Vec<Conn> = (0..16).map(|_| wire.connect().tls(Client::new().resuming(&session))).collect();
     for mut other in others {
         assert!(other.ssl().session_reused());
         IMAP.greeted(&mut other);

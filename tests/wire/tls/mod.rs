@@ -7,6 +7,8 @@ mod client_certificates;
 mod close;
 mod implicit;
 mod layers;
+#[cfg(not(feature = "aws-lc"))]
+mod openssl_only;
 mod sessions;
 mod sni;
 mod starttls;

@@ -124,7 +124,7 @@ fn alpn_and_resumption_go_with_the_name() {
         let mut first = wire.connect().tls(client());
         IMAP.greeted(&mut first).close_notify();
         assert_eq!(first.ssl().selected_alpn_protocol(), Some(&b"imap"[..]));
-        let session = first.ssl().session().unwrap().to_owned();
+        let session = first.session();
         let mut second = wire.connect().tls(client().resuming(&session));
         assert!(second.ssl().session_reused(), "{name}");
         let (_, server) = reached(&IMAP, &wire, IMAP.greeted(&mut second));

@@ -118,7 +118,9 @@ fn a_chain_is_as_deep_as_allowed() {
     let server = Server::with(&leaf, |context| context.add_extra_chain_cert(middle.certificate.clone()).unwrap());
     good(&upstream, &site.files(), TRUSTED, &server);
     let shallow = format!("{TRUSTED} proxy_ssl_verify_depth 0;");
-    bad(&upstream, &site.files(), &shallow, &server, "certificate chain too long");
+    // AWS-LC looks no further than it may, and says so.
+    let why = if cfg!(feature = "aws-lc") { "unable to get local issuer" } else { "certificate chain too long" };
+    bad(&upstream, &site.files(), &shallow, &server, why);
 }
 
 #[test]

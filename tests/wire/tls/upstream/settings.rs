@@ -4,7 +4,7 @@ use openssl::ssl::{SslVerifyMode, SslVersion};
 use openssl::symm::Cipher;
 
 use super::{Site, TRUSTED, UPSTREAMS, Upstream};
-use crate::harness::tls::Server;
+use crate::harness::tls::{ANY_CIPHER, Server};
 use crate::harness::{Conn, File, Subject, Wanted, Wire};
 
 /// A session with the backend, after the login.
@@ -90,6 +90,9 @@ fn versions_and_ciphers() {
         agreed("proxy_ssl_protocols TLSv1.2; proxy_ssl_ciphers ECDHE-ECDSA-AES128-SHA;"),
         ("TLSv1.2", "ECDHE-ECDSA-AES128-SHA")
     );
+    if cfg!(feature = "aws-lc") {
+        return;
+    }
     assert_eq!(
         agreed("proxy_ssl_conf_command Ciphersuites TLS_CHACHA20_POLY1305_SHA256;"),
         ("TLSv1.3", "TLS_CHACHA20_POLY1305_SHA256")
@@ -104,8 +107,7 @@ fn old_versions_are_not_spoken_by_default() {
     for upstream in UPSTREAMS {
         let site = Site::new();
         let old = Server::with(&Wanted::new("127.0.0.1").by(&site.authority), |context| {
-            context.set_security_level(0);
-            context.set_cipher_list("ALL:@SECLEVEL=0").unwrap();
+            context.set_cipher_list(ANY_CIPHER).unwrap();
             context.set_min_proto_version(Some(SslVersion::TLS1)).unwrap();
             context.set_max_proto_version(Some(SslVersion::TLS1_1)).unwrap();
         });
