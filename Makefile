@@ -14,7 +14,10 @@ else
 RUN_TESTS = $(CARGO) test --no-fail-fast
 endif
 
-.PHONY: help demo test test-deps test-nginx test-package test-gatepost deb lint build-deps clean
+# In a directory of its own, so that the one build does not make the other's crates anew.
+AWS_LC = --features aws-lc --target-dir "$${CARGO_TARGET_DIR:-target}/aws-lc"
+
+.PHONY: build-deps-aws-lc help demo test test-deps test-nginx test-package test-aws-lc test-gatepost deb build-aws-lc lint build-deps clean
 
 help: ## This list.
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -23,9 +26,10 @@ demo: build-deps ## Builds Gatepost and runs it in front of sample mail servers,
 	@$(CARGO) build --bin gatepost --example mailserver --example demo
 	@exec "$${CARGO_TARGET_DIR:-target}/debug/examples/demo" $(if $(DEMO_ONCE),--once)
 
-test: build-deps test-deps ## Runs every test, after installing what is missing (Debian): units, wire tests against nginx and Gatepost, real servers and clients, the demo, the package.
+test: build-deps test-deps ## Runs every test, after installing what is missing (Debian): units, wire tests against nginx and Gatepost, real servers and clients, the demo, the package, TLS on AWS-LC.
 	$(MAKE) test-nginx
 	$(MAKE) test-package
+	$(MAKE) test-aws-lc
 	$(MAKE) test-gatepost
 
 test-deps:
@@ -43,6 +47,12 @@ test-package: build-deps
 		packaging/test.sh "$$package" "$${CARGO_TARGET_DIR:-target}/debug/examples/mailserver"; \
 	else echo "the package is not tested: that needs root, on Debian"; fi
 
+# What depends on the library that TLS comes from, built on AWS-LC.
+test-aws-lc: build-deps-aws-lc
+	$(CARGO) clippy $(AWS_LC) --bin gatepost -- -D warnings
+	$(RUN_TESTS) $(AWS_LC) --bin gatepost --test config
+	$(RUN_TESTS) $(AWS_LC) --test wire -- tls:: security:: memory::
+
 # Everything, against Gatepost. The summary of this run is the last thing to be seen.
 test-gatepost:
 	$(CARGO) test --workspace --doc --quiet
@@ -50,6 +60,9 @@ test-gatepost:
 
 deb: build-deps ## Builds the Debian package in target/debian/, and cargo-deb if it is missing.
 	@scripts/deb.sh
+
+build-aws-lc: build-deps-aws-lc ## Builds Gatepost on AWS-LC instead of the system's OpenSSL: target/aws-lc/release/gatepost.
+	$(CARGO) build --release $(AWS_LC)
 
 lint: build-deps ## Formatting, clippy, documentation, and shellcheck if it is there.
 	$(CARGO) fmt --all -- --check
@@ -60,6 +73,10 @@ lint: build-deps ## Formatting, clippy, documentation, and shellcheck if it is t
 # What the build needs besides cargo: a C compiler and OpenSSL's headers.
 build-deps:
 	@$(if $(NO_INSTALL),:,scripts/build-deps.sh)
+
+# What AWS-LC needs, besides.
+build-deps-aws-lc:
+	@$(if $(NO_INSTALL),:,scripts/build-deps.sh aws-lc)
 
 clean: ## Removes what was built.
 	$(CARGO) clean
