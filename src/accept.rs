@@ -2,8 +2,8 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rustix::net::{SocketAddrAny, SocketFlags};
@@ -133,8 +133,31 @@ pub async fn serve(mut queue: UnboundedReceiver<Accepted>) {
     }
 }
 
+/// The doors of a socket, which a new configuration exchanges.
+#[derive(Clone)]
+pub struct Gate(Arc<Mutex<Doors>>);
+
+/// At least one: the last is for every local address that no other names.
+type Doors = Arc<[Arc<Door>]>;
+
+impl Gate {
+    /// A gate with these doors.
+    pub fn new(doors: Vec<Arc<Door>>) -> Gate {
+        Gate(Arc::new(Mutex::new(doors.into())))
+    }
+
+    /// From now on connections come by these.
+    pub fn exchange(&self, doors: Vec<Arc<Door>>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = doors.into();
+    }
+
+    fn doors(&self) -> Doors {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
 /// Accepts for ever.
-pub async fn accept(listener: AsyncFd<OwnedFd>, doors: Vec<Arc<Door>>, dispatcher: Arc<Dispatcher>) {
+pub async fn accept(listener: AsyncFd<OwnedFd>, gate: Gate, dispatcher: Arc<Dispatcher>) {
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     let mut short_of_resources = false;
     loop {
@@ -142,14 +165,14 @@ pub async fn accept(listener: AsyncFd<OwnedFd>, doors: Vec<Arc<Door>>, dispatche
         match accepted {
             Ok((socket, peer)) => {
                 short_of_resources = false;
-                dispatcher.dispatch(socket, address(peer), &doors);
+                dispatcher.dispatch(socket, address(peer), &gate.doors());
             }
             Err(error) if is_of_the_peer(&error) => {
-                doors[0].log().write(Level::Info, None, format_args!("accept4() failed{}", Errno(&error)));
+                gate.doors()[0].log().write(Level::Info, None, format_args!("accept4() failed{}", Errno(&error)));
             }
             Err(error) => {
                 if !short_of_resources {
-                    doors[0].log().write(Level::Crit, None, format_args!("accept4() failed{}", Errno(&error)));
+                    gate.doors()[0].log().write(Level::Crit, None, format_args!("accept4() failed{}", Errno(&error)));
                 }
                 short_of_resources = true;
                 sleep(PAUSE).await;

@@ -1,79 +1,88 @@
-//! From a configuration to a running program, in nginx's order: logs, sockets, background, pid file, limits, user.
+//! From a configuration to a running program, in nginx's order: logs, sockets, background, pid file; then the master has
+//! a worker serve, or this process serves by itself.
 
 use std::fmt;
+use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use crate::config::{Config, Machine};
+use crate::config::{Config, Machine, Recording};
 use crate::listen;
 use crate::log::{Level, Log, Logs};
-use crate::process::{self, PidFile, User};
+use crate::master::Master;
+use crate::master::state::{Prepared, Source};
+use crate::process::{self, PidFile, Waiting};
 use crate::service::{self, Shared};
-use crate::worker::{self, Bundle};
+use crate::worker::{self, Listener, Start};
+
+/// What to run.
+pub struct Boot {
+    /// The configuration.
+    pub config: Config,
+    /// How to read it again.
+    pub source: Source,
+    /// What it asked of the machine.
+    pub recording: Arc<Recording>,
+}
+
+/// It does not start, or did not end well; why has been said.
+struct Failed;
 
 /// Runs until told to stop.
-pub fn run(config: &Config) -> ExitCode {
-    let logs = Logs::default();
-    let log = match logs.open(&config.process.error_log) {
-        Ok(log) => log,
-        Err(error) => {
-            eprintln!("gatepost: [emerg] {error}");
-            return ExitCode::FAILURE;
-        }
-    };
-    match start(config, logs, &log) {
+pub fn run(boot: Boot) -> ExitCode {
+    process::set_name();
+    let done = if boot.config.process.master_process { with_worker(boot) } else { alone(boot.config) };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failed) => ExitCode::FAILURE,
     }
 }
 
-/// It does not start; why has been said.
-struct Failed;
+/// As two processes.
+fn with_worker(boot: Boot) -> Result<(), Failed> {
+    let Boot { config, source, recording } = boot;
+    let prepared = Prepared::new(&source, config, &recording, &|level, message| say(None, level, message));
+    let prepared = prepared.map_err(|mistakes| fail_all(None, &mistakes))?;
+    // What it holds is packed for the worker.
+    drop(recording);
+    let log = prepared.log.clone();
+    let sockets =
+        listen::open_all(&prepared.sockets, &|level, message| say(Some(&log), level, message)).ok_or(Failed)?;
+    let addresses: Vec<_> = prepared.sockets.iter().map(|socket| socket.address.clone()).collect();
+    let listeners = addresses.into_iter().zip(sockets).collect();
+    let (waiting, pid_file) = settle(&prepared.process, &log)?;
+    let master = Master::new(prepared, listeners, Some(waiting));
+    let mut master = master.map_err(|error| fail(&log, format_args!("signals cannot be received: {error}")))?;
+    let served = master.run();
+    pid_file.remove();
+    master.close_listeners();
+    master.log(Level::Notice, format_args!("exit"));
+    if served { Ok(()) } else { Err(Failed) }
+}
 
-fn start(config: &Config, logs: Logs, log: &Arc<Log>) -> Result<(), Failed> {
-    let say = |level: Level, message: fmt::Arguments<'_>| {
-        if level <= Level::Notice {
-            eprintln!("gatepost: [{}] {message}", level.name());
-        }
-        log.write(level, None, message);
-    };
-    let fail = |message: fmt::Arguments<'_>| {
-        say(Level::Emerg, message);
-        Failed
-    };
-    let user = match config.process.master_process {
-        true => Some(User::find(config.process.user.as_ref()).map_err(|error| fail(format_args!("{error:#}")))?),
-        false => None,
-    };
-    let doors = service::doors(config, &logs, &Shared::new(Arc::new(Machine))).map_err(|mistakes| {
-        mistakes.iter().for_each(|mistake| say(Level::Emerg, format_args!("{mistake}")));
-        Failed
-    })?;
+/// As one process (directive `master_process off`).
+fn alone(config: Config) -> Result<(), Failed> {
+    let logs = Arc::new(Logs::default());
+    let log = logs.open(&config.process.error_log).map_err(|error| fail_all(None, &[error.to_string()]))?;
+    let tell = |level: Level, message: fmt::Arguments<'_>| say(Some(&log), level, message);
+    let doors = service::doors(&config, &logs, &Shared::new(Arc::new(Machine)));
+    let doors = doors.map_err(|mistakes| fail_all(Some(&log), &mistakes))?;
     for warning in service::warnings(&doors) {
-        say(Level::Warn, format_args!("{warning}"));
+        tell(Level::Warn, format_args!("{warning}"));
     }
-    let sockets = listen::open_all(&config.sockets, &say).ok_or(Failed)?;
-    if config.process.daemon {
-        process::daemonize().map_err(|error| fail(format_args!("{error:#}")))?;
-    }
-    let pid_file = PidFile::create(&config.process.pid).map_err(|error| fail(format_args!("{error:#}")))?;
-    if config.process.daemon {
-        process::detach_stderr();
-    }
-    log.write(Level::Notice, None, format_args!("gatepost/{}", env!("CARGO_PKG_VERSION")));
-    for failure in process::apply_limits(&config.process) {
+    let sockets = listen::open_all(&config.sockets, &tell).ok_or(Failed)?;
+    let Config { process, sockets: described, .. } = config;
+    let (waiting, pid_file) = settle(&process, &log)?;
+    for failure in process::apply_limits(&process) {
         log.write(Level::Alert, None, format_args!("{failure}"));
     }
-    let served = match user.as_ref().map_or(Ok(()), process::drop_privileges) {
-        Ok(()) => {
-            log_panics(log.clone());
-            let sockets = sockets.into_iter().zip(doors).collect();
-            worker::run(&config.process, Bundle { sockets, logs, log: log.clone() })
-        }
-        Err(error) => Err(error),
-    };
+    log_panics(log.clone());
+    waiting.all_is_well();
+    let listeners = listeners(&described, sockets, doors);
+    let addresses: Vec<_> = listeners.iter().map(|listener| listener.address.clone()).collect();
+    let served = worker::run(Start { process, listeners, logs, log: log.clone(), master: None });
     pid_file.remove();
-    listen::remove_files(&config.sockets);
+    listen::remove_files(&addresses);
     served.map_err(|error| {
         log.write(Level::Emerg, None, format_args!("{error:#}"));
         Failed
@@ -82,8 +91,53 @@ fn start(config: &Config, logs: Logs, log: &Arc<Log>) -> Result<(), Failed> {
     Ok(())
 }
 
+fn listeners(
+    described: &[crate::config::Socket],
+    sockets: Vec<OwnedFd>,
+    doors: Vec<Vec<Arc<service::Door>>>,
+) -> Vec<Listener> {
+    let addresses = described.iter().map(|socket| socket.address.clone());
+    let all = addresses.zip(sockets).zip(doors);
+    all.map(|((address, socket), doors)| Listener { address, socket, doors }).collect()
+}
+
+/// Goes to the background, if wanted, and writes the pid file.
+fn settle(process: &crate::config::Process, log: &Log) -> Result<(Waiting, PidFile), Failed> {
+    let waiting = match process.daemon {
+        true => process::daemonize().map_err(|error| fail(log, format_args!("{error:#}")))?,
+        false => Waiting::nobody(),
+    };
+    let pid_file = PidFile::create(&process.pid).map_err(|error| {
+        waiting.tell(Level::Emerg, format_args!("{error:#}"));
+        log.write(Level::Emerg, None, format_args!("{error:#}"));
+        Failed
+    })?;
+    log.write(Level::Notice, None, format_args!("gatepost/{}", env!("CARGO_PKG_VERSION")));
+    Ok((waiting, pid_file))
+}
+
+/// Tells whoever started the program, and the log if it is open.
+fn say(log: Option<&Log>, level: Level, message: fmt::Arguments<'_>) {
+    if level <= Level::Notice {
+        eprintln!("gatepost: [{}] {message}", level.name());
+    }
+    if let Some(log) = log {
+        log.write(level, None, message);
+    }
+}
+
+fn fail(log: &Log, message: fmt::Arguments<'_>) -> Failed {
+    say(Some(log), Level::Emerg, message);
+    Failed
+}
+
+fn fail_all(log: Option<&Log>, mistakes: &[String]) -> Failed {
+    mistakes.iter().for_each(|mistake| say(log, Level::Emerg, format_args!("{mistake}")));
+    Failed
+}
+
 /// A panic costs the session it happens in, and is a mistake of ours that somebody must hear of.
-fn log_panics(log: Arc<Log>) {
+pub fn log_panics(log: Arc<Log>) {
     std::panic::set_hook(Box::new(move |panic| {
         log.write(Level::Alert, None, format_args!("{panic}, the session it happened in is lost"));
     }));

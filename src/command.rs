@@ -9,17 +9,19 @@ use std::sync::Arc;
 use gatepost_conf::value;
 use rustix::process::{Pid, kill_process};
 
+use crate::boot::Boot;
 use crate::cli::{self, Options, Signal};
-use crate::config::{self, Config, Diagnostic, Machine, Paths, check};
+use crate::config::{self, Config, Diagnostic, Paths, Recording, check};
 use crate::layout;
 use crate::log::{Destination, Errno, Level, Log, Logs, Spec};
+use crate::master::state::Source;
 
 /// What is left to do.
 pub enum Next {
     /// Nothing: end.
     Exit(ExitCode),
     /// Serve.
-    Serve(Box<Config>),
+    Serve(Box<Boot>),
 }
 
 /// Does what the options ask for.
@@ -32,7 +34,8 @@ pub fn run(options: &Options) -> Next {
     }
     let paths = layout::paths(options, |file| Path::new(file).exists());
     let voice = Voice::new(&paths, options);
-    let loaded = config::load(&paths, options.globals.as_deref(), &Machine);
+    let recording = Arc::new(Recording::of_machine());
+    let loaded = config::load(&paths, options.globals.as_deref(), &*recording);
     voice.tell_all(&loaded.diagnostics);
     let Some(config) = loaded.config else {
         return Next::Exit(failed(options, &paths));
@@ -42,7 +45,10 @@ pub fn run(options: &Options) -> Next {
     }
     match options.signal {
         Some(signal) => Next::Exit(send(signal, &config.process.pid, &voice)),
-        None => Next::Serve(Box::new(config)),
+        None => {
+            let source = Source { paths, globals: options.globals.clone() };
+            Next::Serve(Box::new(Boot { config, source, recording }))
+        }
     }
 }
 

@@ -44,9 +44,9 @@ pub fn open_all(sockets: &[config::Socket], say: &dyn Fn(Level, fmt::Arguments<'
 }
 
 /// Removes the files of Unix domain sockets, so that the next start can bind them.
-pub fn remove_files(sockets: &[config::Socket]) {
-    for socket in sockets {
-        if let Address::Unix(path) = &socket.address {
+pub fn remove_files<'a>(addresses: impl IntoIterator<Item = &'a Address>) {
+    for address in addresses {
+        if let Address::Unix(path) = address {
             // What is gone already, or may not be removed, is not worth a word on the way out.
             let _ = std::fs::remove_file(path);
         }

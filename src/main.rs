@@ -8,6 +8,8 @@ mod accept;
 mod addr;
 mod auth;
 mod boot;
+mod bundle;
+mod channel;
 mod cli;
 mod command;
 mod config;
@@ -16,6 +18,7 @@ mod handshake;
 mod layout;
 mod listen;
 mod log;
+mod master;
 mod preamble;
 mod process;
 mod real_ip;
@@ -37,10 +40,13 @@ use cli::Invocation;
 use command::Next;
 
 fn main() -> ExitCode {
+    if std::env::args_os().eq([worker::entry::TITLE]) {
+        return worker::entry::main();
+    }
     match cli::parse(std::env::args_os().skip(1).collect()) {
         Ok(Invocation::Run(options)) => match command::run(&options) {
             Next::Exit(code) => code,
-            Next::Serve(config) => boot::run(&config),
+            Next::Serve(boot) => boot::run(*boot),
         },
         Ok(Invocation::Passwd(args)) => auth::users::passwd_command(args),
         Err(message) => {

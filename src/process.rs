@@ -1,50 +1,92 @@
 //! The process itself: background, pid file, limits, user.
 
 use std::ffi::CString;
+use std::fmt;
 use std::fs::File;
-use std::io::{self, Write as _};
+use std::io::{self, PipeReader, PipeWriter, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use rustix::process::{Resource, Rlimit};
 
 use crate::config::Process;
-use crate::log::Errno;
+use crate::log::{Errno, Level};
 
-/// Goes on in the background: the caller's process ends here, and its child has no terminal (directive `daemon`).
+/// Goes on in the background (directive `daemon`): the child has no terminal. The caller's process waits until it hears how
+/// the start went, and ends with that.
 ///
 /// # Errors
 /// When the system has no process to give.
 ///
 /// # Panics
 /// When there is more than one thread: only the caller's would live on.
-pub fn daemonize() -> anyhow::Result<()> {
+pub fn daemonize() -> anyhow::Result<Waiting> {
     assert_eq!(threads(), 1, "a process with threads cannot be forked");
+    let (hears, tells) = io::pipe().context("pipe() failed")?;
     // SAFETY: this is the only thread, so the child is whole.
     match unsafe { libc::fork() } {
         -1 => Err(io::Error::last_os_error()).context("fork() failed"),
         0 => {
+            drop(hears);
             rustix::process::setsid().context("setsid() failed")?;
             rustix::process::umask(rustix::fs::Mode::empty());
             let null =
                 File::options().read(true).write(true).open("/dev/null").context("open() \"/dev/null\" failed")?;
             rustix::stdio::dup2_stdin(&null).context("dup2(STDIN) failed")?;
             rustix::stdio::dup2_stdout(&null).context("dup2(STDOUT) failed")?;
-            Ok(())
+            rustix::stdio::dup2_stderr(&null).context("dup2(STDERR) failed")?;
+            Ok(Waiting(Some(tells)))
         }
-        _ => std::process::exit(0),
+        _ => {
+            drop(tells);
+            std::process::exit(wait(hears))
+        }
     }
+}
+
+/// Passes on what the child says, and gives its exit code: 0 if the last it said is that all is well.
+fn wait(mut hears: PipeReader) -> i32 {
+    let mut heard = Vec::new();
+    let _ = hears.read_to_end(&mut heard);
+    let well = heard.strip_suffix(ALL_IS_WELL);
+    let _ = io::stderr().write_all(well.unwrap_or(&heard));
+    i32::from(well.is_none())
+}
+
+const ALL_IS_WELL: &[u8] = b"\0";
+
+/// Whoever started the program, waiting to hear how the start went.
+pub struct Waiting(Option<PipeWriter>);
+
+impl Waiting {
+    /// The program stays in the foreground: standard error will do.
+    pub fn nobody() -> Waiting {
+        Waiting(None)
+    }
+
+    /// Says something.
+    pub fn tell(&self, level: Level, message: fmt::Arguments<'_>) {
+        let line = format!("gatepost: [{}] {message}\n", level.name());
+        // One that does not wait any more does not want to hear it.
+        let _ = match &self.0 {
+            Some(pipe) => (&*pipe).write_all(line.as_bytes()),
+            None => io::stderr().write_all(line.as_bytes()),
+        };
+    }
+
+    /// The program serves.
+    pub fn all_is_well(self) {
+        let _ = self.0.map(|mut pipe| pipe.write_all(ALL_IS_WELL));
+    }
+}
+
+/// Names the process, for those who look at the list of processes.
+pub fn set_name() {
+    let _ = rustix::thread::set_name(c"gatepost");
 }
 
 fn threads() -> usize {
     std::fs::read_dir("/proc/self/task").map_or(1, Iterator::count)
-}
-
-/// Detaches standard error, once everything that is to be said at start has been said.
-pub fn detach_stderr() {
-    if let Ok(null) = File::options().write(true).open("/dev/null") {
-        let _ = rustix::stdio::dup2_stderr(&null);
-    }
 }
 
 /// The file that tells others our process number (directive `pid`).

@@ -1,5 +1,6 @@
 //! What a configuration becomes when Gatepost runs: open logs, authentication, resolvers.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::auth;
@@ -114,6 +115,12 @@ impl Shared {
     pub fn new(files: SharedFiles) -> Shared {
         Shared { auth: auth::Shared::new(files), caches: Arc::default() }
     }
+
+    /// For a new configuration: TLS caches and idle connections are taken over, and what certificates and keys were read
+    /// for is not.
+    pub fn renewed(&self, files: SharedFiles) -> Shared {
+        Shared { auth: self.auth.renewed(files), caches: self.caches.clone() }
+    }
 }
 
 fn open(server: &Arc<config::Server>, logs: &Logs, shared: &Shared) -> Result<Arc<Service>, Vec<String>> {
@@ -125,6 +132,9 @@ fn open(server: &Arc<config::Server>, logs: &Logs, shared: &Shared) -> Result<Ar
     let upstream_tls = OnDemand::new(&server.proxy.tls, &shared.auth.connectors);
     // Read now what cannot be read later, and what is needed for certain.
     let early = if needs_upstream_tls(server) { upstream_tls.connector().map(drop) } else { Ok(()) };
+    if matches!(server.auth, config::Auth::Http(_)) {
+        upstream_tls.read_ahead();
+    }
     match (log, auth, tls.transpose(), early) {
         (Ok(log), Ok(auth), Ok(tls), Ok(())) => {
             let resolver = server.resolver.as_ref().map(Resolver::new);
@@ -140,4 +150,9 @@ fn open(server: &Arc<config::Server>, logs: &Logs, shared: &Shared) -> Result<Ar
 fn needs_upstream_tls(server: &config::Server) -> bool {
     let may_be_asked_for = matches!(server.auth, config::Auth::Http(_));
     server.proxy.ssl != UpstreamTls::Off || (may_be_asked_for && server.proxy.tls.names_files())
+}
+
+/// The files that are read while Gatepost serves, if ever.
+pub fn read_later() -> Vec<PathBuf> {
+    tls::client::authorities_files()
 }

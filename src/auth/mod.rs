@@ -132,6 +132,11 @@ impl Shared {
     pub fn new(files: SharedFiles) -> Shared {
         Shared { connectors: Connectors::new(files), pool: Arc::default(), hashing: Arc::default() }
     }
+
+    /// For a new configuration, whose certificates may be others.
+    pub fn renewed(&self, files: SharedFiles) -> Shared {
+        Shared { connectors: Connectors::new(files), ..self.clone() }
+    }
 }
 
 /// Why a backend cannot be opened: one message for each mistake, each of one line.

@@ -15,6 +15,7 @@ pub mod listen;
 mod load;
 mod merge;
 pub mod paths;
+mod record;
 pub mod setters;
 pub mod settings;
 mod sharing;
@@ -36,6 +37,7 @@ use crate::tls::options::{ClientOptions, ServerOptions, UpstreamTls};
 pub use diagnostic::Diagnostic;
 pub use load::load;
 pub use paths::Paths;
+pub use record::{Record, Recording};
 pub use system::{Machine, SharedFiles};
 
 /// A whole configuration.

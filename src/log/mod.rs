@@ -16,7 +16,10 @@ mod syslog;
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::fmt;
-use std::path::PathBuf;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use crate::addr::Address;
@@ -101,9 +104,29 @@ pub struct Syslog {
 #[derive(Debug, Default)]
 pub struct Logs {
     open: Mutex<HashMap<Destination, Weak<Sink>>>,
+    /// Files that somebody else opens, where this process may not.
+    supplied: Option<Mutex<HashMap<PathBuf, File>>>,
 }
 
 impl Logs {
+    /// Logs whose files somebody else opens: see [`Logs::supply`].
+    pub fn supplied() -> Logs {
+        Logs { open: Mutex::default(), supplied: Some(Mutex::default()) }
+    }
+
+    /// Takes open files by their names, for [`Logs::open`] and [`Logs::reopen`] to use.
+    pub fn supply(&self, files: impl IntoIterator<Item = (PathBuf, File)>) {
+        if let Some(supplied) = &self.supplied {
+            *supplied.lock().unwrap_or_else(PoisonError::into_inner) = files.into_iter().collect();
+        }
+    }
+
+    /// The files that are open, for another process to use.
+    pub fn files(&self) -> Vec<(PathBuf, File)> {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.values().filter_map(Weak::upgrade).filter_map(|sink| sink.file()).collect()
+    }
+
     /// Opens the destinations of one block, sharing those that are in use already.
     ///
     /// # Errors
@@ -116,7 +139,7 @@ impl Logs {
             let sink = match open.get(destination).and_then(Weak::upgrade) {
                 Some(sink) => sink,
                 None => {
-                    let sink = Arc::new(Sink::open(destination)?);
+                    let sink = Arc::new(Sink::open(destination, |path| self.open_file(path))?);
                     open.insert(destination.clone(), Arc::downgrade(&sink));
                     sink
                 }
@@ -130,7 +153,29 @@ impl Logs {
     /// goes on being written where it is; its error is for the log, at level `emerg`.
     pub fn reopen(&self) -> Vec<OpenError> {
         let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        open.values().filter_map(Weak::upgrade).filter_map(|sink| sink.reopen().err()).collect()
+        let sinks = open.values().filter_map(Weak::upgrade).filter(|sink| self.can_open(sink));
+        sinks.filter_map(|sink| sink.reopen(|path| self.open_file(path)).err()).collect()
+    }
+
+    /// Whether there is a file to replace the one that a sink has.
+    fn can_open(&self, sink: &Sink) -> bool {
+        match (&self.supplied, sink) {
+            (Some(supplied), Sink::File { path, .. }) => {
+                supplied.lock().unwrap_or_else(PoisonError::into_inner).contains_key(path)
+            }
+            _ => true,
+        }
+    }
+
+    /// Opens a file, or takes the one that was supplied.
+    fn open_file(&self, path: &Path) -> io::Result<File> {
+        match &self.supplied {
+            None => File::options().append(true).create(true).mode(0o644).open(path),
+            Some(supplied) => {
+                let file = supplied.lock().unwrap_or_else(PoisonError::into_inner).remove(path);
+                file.ok_or_else(|| io::ErrorKind::NotFound.into())
+            }
+        }
     }
 }
 

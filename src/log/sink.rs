@@ -1,8 +1,7 @@
 //! An open destination.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock};
 
@@ -26,19 +25,33 @@ pub struct OpenError {
 }
 
 impl Sink {
-    pub(super) fn open(destination: &Destination) -> Result<Sink, OpenError> {
+    pub(super) fn open(
+        destination: &Destination,
+        open: impl FnOnce(&Path) -> io::Result<File>,
+    ) -> Result<Sink, OpenError> {
         Ok(match destination {
             Destination::Stderr => Sink::Stderr,
-            Destination::File(path) => Sink::File { path: path.clone(), file: RwLock::new(open(path)?) },
+            Destination::File(path) => Sink::File { path: path.clone(), file: RwLock::new(named(path, open)?) },
             Destination::Syslog(syslog) => Sink::Syslog(Sender::new(syslog.clone())),
         })
     }
 
-    pub(super) fn reopen(&self) -> Result<(), OpenError> {
+    pub(super) fn reopen(&self, open: impl FnOnce(&Path) -> io::Result<File>) -> Result<(), OpenError> {
         if let Sink::File { path, file } = self {
-            *file.write().unwrap_or_else(PoisonError::into_inner) = open(path)?;
+            *file.write().unwrap_or_else(PoisonError::into_inner) = named(path, open)?;
         }
         Ok(())
+    }
+
+    /// A second descriptor of its file, if it is one.
+    pub(super) fn file(&self) -> Option<(PathBuf, File)> {
+        match self {
+            Sink::File { path, file } => {
+                let file = file.read().unwrap_or_else(PoisonError::into_inner).try_clone().ok()?;
+                Some((path.clone(), file))
+            }
+            Sink::Stderr | Sink::Syslog(_) => None,
+        }
     }
 
     /// Writes a line, which ends in a line feed. The error comes only once as long as it lasts; that a file or standard
@@ -57,7 +70,6 @@ impl Sink {
     }
 }
 
-fn open(path: &Path) -> Result<File, OpenError> {
-    let file = OpenOptions::new().append(true).create(true).mode(0o644).open(path);
-    file.map_err(|source| OpenError { path: path.to_path_buf(), source })
+fn named(path: &Path, open: impl FnOnce(&Path) -> io::Result<File>) -> Result<File, OpenError> {
+    open(path).map_err(|source| OpenError { path: path.to_path_buf(), source })
 }

@@ -30,6 +30,7 @@ use openssl::x509::verify::{X509CheckFlags, X509VerifyFlags};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_openssl::SslStream;
 
+pub use self::authorities::files as authorities_files;
 pub use self::connectors::{Connectors, OnDemand};
 pub use self::name::Name;
 use self::sessions::Sessions;

@@ -48,6 +48,14 @@ pub fn bundle(files: &dyn Files) -> Option<(PathBuf, io::Result<Vec<u8>>)> {
     }
 }
 
+/// The files that [`bundle`] may read.
+pub fn files() -> Vec<PathBuf> {
+    match std::env::var_os("SSL_CERT_FILE") {
+        Some(path) => vec![path.into()],
+        None => BUNDLES.iter().map(PathBuf::from).collect(),
+    }
+}
+
 fn is_missing(pem: &io::Result<Vec<u8>>) -> bool {
     pem.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
 }

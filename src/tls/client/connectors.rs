@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use super::Connector;
+use super::{Connector, authorities};
 use crate::config::SharedFiles;
 use crate::tls::options::ClientOptions;
 
@@ -59,6 +59,13 @@ impl OnDemand {
     /// Nothing is made yet, nor read.
     pub fn new(options: &ClientOptions, connectors: &Connectors) -> OnDemand {
         OnDemand { options: options.clone(), connectors: connectors.clone(), made: OnceLock::new() }
+    }
+
+    /// Has the system's authorities read now, for those who remember what they read: later it may not be possible.
+    pub fn read_ahead(&self) {
+        if self.options.verify && self.options.trusted_certificate.is_none() && self.made.get().is_none() {
+            authorities::bundle(&*self.connectors.files);
+        }
     }
 
     /// The connector.

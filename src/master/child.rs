@@ -1,0 +1,126 @@
+//! The worker, as the master has it: a process, and a line to it.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::net::RecvFlags;
+
+use crate::channel::{self, Inbox, ToMaster, ToWorker};
+use crate::worker::entry::TITLE;
+
+/// A worker that dies sooner than this after its start dies of its start.
+const SHORT_LIFE: Duration = Duration::from_secs(1);
+
+/// What a worker has of the environment, besides what the configuration gives it: the time zone, and where the TLS
+/// library finds its own configuration and authorities.
+const ENVIRONMENT: [&str; 3] = ["TZ", "OPENSSL_CONF", "SSL_CERT_FILE"];
+
+/// A worker.
+pub struct Worker {
+    child: Child,
+    socket: OwnedFd,
+    inbox: Inbox,
+    started: Instant,
+}
+
+impl Worker {
+    /// Starts one: this same program again, even where its file has been replaced meanwhile.
+    ///
+    /// # Errors
+    /// When the system has no process to give.
+    pub fn start() -> io::Result<Worker> {
+        let (socket, theirs) = channel::pair()?;
+        let kept = ENVIRONMENT.iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
+        let child =
+            Command::new("/proc/self/exe").arg0(TITLE).env_clear().envs(kept).stdin(Stdio::from(theirs)).spawn()?;
+        Ok(Worker { child, socket, inbox: Inbox::default(), started: Instant::now() })
+    }
+
+    /// Its number.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Says something to it. One that does not hear it any more is about to be found dead.
+    pub fn say(&self, message: &ToWorker, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
+        channel::send(self.socket.as_fd(), message, descriptors)
+    }
+
+    /// What it says, if it says something; an error when it is gone.
+    pub fn hear(&mut self, flags: RecvFlags) -> io::Result<ToMaster> {
+        let received = self.inbox.receive(self.socket.as_fd(), flags)?;
+        received.map(|(message, _)| message).ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+    }
+
+    /// How it ended, if it has.
+    pub fn end(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().ok().flatten()
+    }
+
+    /// Ends it, whatever it does.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+    }
+
+    /// Whether it lived too short a time to have been of use.
+    pub fn died_of_its_start(&self) -> bool {
+        self.started.elapsed() < SHORT_LIFE
+    }
+}
+
+impl AsFd for Worker {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+/// `exited on signal 9`, `exited with code 2`, as nginx writes it.
+pub fn describe(status: ExitStatus) -> String {
+    match status.signal() {
+        Some(signal) if status.core_dumped() => format!("exited on signal {signal} (core dumped)"),
+        Some(signal) => format!("exited on signal {signal}"),
+        None => format!("exited with code {}", status.code().unwrap_or_default()),
+    }
+}
+
+/// How long to wait before a worker that died is replaced.
+#[derive(Debug, Default)]
+pub struct Patience {
+    /// How many in a row died of their start.
+    failures: u32,
+}
+
+impl Patience {
+    const LONGEST: Duration = Duration::from_secs(30);
+
+    /// The delay for the next one: none at first, then a second, and twice as much each time.
+    pub fn after(&mut self, died_of_its_start: bool) -> Duration {
+        if !died_of_its_start {
+            self.failures = 0;
+            return Duration::ZERO;
+        }
+        self.failures += 1;
+        match self.failures {
+            1 => Duration::ZERO,
+            more => Duration::from_secs(1 << (more - 2).min(5)).min(Patience::LONGEST),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patience_grows() {
+        let mut patience = Patience::default();
+        let delays: Vec<u64> = (0..9).map(|_| patience.after(true).as_secs()).collect();
+        assert_eq!(delays, [0, 1, 2, 4, 8, 16, 30, 30, 30]);
+        assert_eq!(patience.after(false), Duration::ZERO);
+        assert_eq!(patience.after(true), Duration::ZERO);
+        assert_eq!(patience.after(true).as_secs(), 1);
+    }
+}

@@ -1,0 +1,243 @@
+//! The master: keeps the rights, and touches no byte that comes from the network.
+//!
+//! It reads and checks the configuration, opens sockets and logs, writes the pid file, and has a worker serve. It starts
+//! another when the worker dies, and does what signals ask for, with nginx's meanings. It has one thread.
+
+mod child;
+mod signals;
+pub mod state;
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::net::RecvFlags;
+
+use self::child::{Patience, Worker, describe};
+use self::signals::{Order, Received, Signals};
+use self::state::{Listeners, Prepared};
+use crate::channel::{ToMaster, ToWorker};
+use crate::listen;
+use crate::log::Level;
+use crate::process::Waiting;
+
+/// How long a worker may take to end when told to end now.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// A master at work.
+pub struct Master {
+    signals: Signals,
+    state: Prepared,
+    listeners: Listeners,
+    worker: Option<Worker>,
+    patience: Patience,
+    /// When the next worker is started, if there is to be one.
+    start_at: Option<Instant>,
+    plan: Plan,
+    /// Who waits to hear that the first worker serves.
+    waiting: Option<Waiting>,
+}
+
+/// What becomes of the worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Plan {
+    /// It serves, and is replaced if it dies.
+    Serve,
+    /// It has been told to end with its last session, and there will be no other until HUP (WINCH).
+    Drain,
+    /// The same, and the master ends with it.
+    Quit,
+    /// It is to end at once, by then at the latest.
+    Stop(Instant),
+}
+
+impl Master {
+    /// Begins to receive signals, but for the worker's. `waiting` hears when it serves, or why not.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn new(state: Prepared, listeners: Listeners, waiting: Option<Waiting>) -> io::Result<Master> {
+        Ok(Master {
+            signals: Signals::new()?,
+            state,
+            listeners,
+            worker: None,
+            patience: Patience::default(),
+            start_at: Some(Instant::now()),
+            plan: Plan::Serve,
+            waiting,
+        })
+    }
+
+    /// Lives until told to end. Tells whether it ever served.
+    pub fn run(&mut self) -> bool {
+        loop {
+            if self.start_at.is_some_and(|at| at <= Instant::now()) {
+                self.start_worker();
+            }
+            if let Plan::Stop(by) = self.plan
+                && by <= Instant::now()
+                && let Some(worker) = &mut self.worker
+            {
+                worker.kill();
+            }
+            if self.worker.is_none() && self.plan.ends_with_the_worker() {
+                return self.waiting.is_none();
+            }
+            self.wait();
+            self.hear_worker();
+            while let Some(signal) = self.signals.next() {
+                self.obey(signal);
+            }
+        }
+    }
+
+    /// Sleeps until a signal comes, the worker says something, or it is time for something.
+    fn wait(&self) {
+        let until = match self.plan {
+            Plan::Stop(by) => Some(by),
+            _ => self.start_at,
+        };
+        let timeout = until.map(|until| Timespec::try_from(until.saturating_duration_since(Instant::now())));
+        let timeout = timeout.and_then(Result::ok);
+        let mut descriptors = vec![PollFd::new(&self.signals, PollFlags::IN)];
+        descriptors.extend(self.worker.iter().map(|worker| PollFd::new(worker, PollFlags::IN)));
+        // An error can only be a signal that nobody waits for.
+        let _ = poll(&mut descriptors, timeout.as_ref());
+    }
+
+    fn start_worker(&mut self) {
+        self.start_at = None;
+        let started = Worker::start().and_then(|worker| {
+            self.state.load(&self.listeners, |message, descriptors| worker.say(message, descriptors))?;
+            Ok(worker)
+        });
+        match started {
+            Ok(worker) => {
+                self.log(Level::Notice, format_args!("start worker process {}", worker.pid()));
+                self.worker = Some(worker);
+            }
+            Err(error) => {
+                self.log(Level::Alert, format_args!("the worker process cannot be started: {error}"));
+                self.try_again(true);
+            }
+        }
+    }
+
+    /// Plans the next worker.
+    fn try_again(&mut self, died_of_its_start: bool) {
+        if self.plan != Plan::Serve {
+            return;
+        }
+        if self.waiting.is_some() {
+            // What never served is not tried again: somebody waits who can be told.
+            self.plan = Plan::Quit;
+            return;
+        }
+        let delay = self.patience.after(died_of_its_start);
+        if !delay.is_zero() {
+            self.log(Level::Alert, format_args!("the next worker process is started in {} s", delay.as_secs()));
+        }
+        self.start_at = Some(Instant::now() + delay);
+    }
+
+    fn hear_worker(&mut self) {
+        let Some(worker) = &mut self.worker else { return };
+        match worker.hear(RecvFlags::DONTWAIT) {
+            Ok(ToMaster::Ready) => {
+                if let Some(waiting) = self.waiting.take() {
+                    waiting.all_is_well();
+                }
+            }
+            Ok(ToMaster::Failed(mistakes)) => {
+                for mistake in &mistakes {
+                    self.log(Level::Emerg, format_args!("{mistake}"));
+                }
+            }
+            // The end of the worker is told by a signal.
+            Err(_) => {}
+        }
+    }
+
+    fn obey(&mut self, signal: Received) {
+        let Received { number, name, order, sender, .. } = signal;
+        self.log(Level::Notice, format_args!("signal {number} ({name}) received from {sender}"));
+        match order {
+            Order::Stop => {
+                self.plan = Plan::Stop(Instant::now() + LAST_WORDS);
+                self.start_at = None;
+                self.tell_worker(&ToWorker::Stop);
+            }
+            Order::Quit if !matches!(self.plan, Plan::Stop(_)) => {
+                self.plan = Plan::Quit;
+                self.stop_accepting();
+                self.close_listeners();
+            }
+            Order::Drain if self.plan == Plan::Serve => {
+                self.plan = Plan::Drain;
+                self.stop_accepting();
+            }
+            Order::Reopen => self.reopen(),
+            Order::Reload => self.log(Level::Error, format_args!("reloading is not there yet")),
+            Order::Upgrade => self.log(Level::Error, format_args!("a new binary cannot be started yet")),
+            Order::Reap => self.reap(),
+            Order::Quit | Order::Drain => {}
+        }
+    }
+
+    fn stop_accepting(&mut self) {
+        self.start_at = None;
+        self.tell_worker(&ToWorker::Quit);
+    }
+
+    fn tell_worker(&self, message: &ToWorker) {
+        if let Some(worker) = &self.worker {
+            // One that is gone does already what it is told.
+            let _ = worker.say(message, &[]);
+        }
+    }
+
+    fn reopen(&self) {
+        self.log(Level::Notice, format_args!("reopening logs"));
+        for error in self.state.reopen_logs() {
+            self.log(Level::Emerg, format_args!("{error}"));
+        }
+        if let Some(worker) = &self.worker {
+            let told = self.state.reopened(|message, descriptors| worker.say(message, descriptors));
+            if let Err(error) = told {
+                self.log(Level::Alert, format_args!("the worker process cannot be told: {error}"));
+            }
+        }
+    }
+
+    fn reap(&mut self) {
+        let Some(worker) = &mut self.worker else { return };
+        let Some(status) = worker.end() else { return };
+        // Its last words may still be on the way.
+        self.hear_worker();
+        let Some(worker) = self.worker.take() else { return };
+        let level = if status.code() == Some(0) { Level::Notice } else { Level::Alert };
+        self.log(level, format_args!("worker process {} {}", worker.pid(), describe(status)));
+        self.try_again(worker.died_of_its_start());
+    }
+
+    /// Listens no more.
+    pub fn close_listeners(&mut self) {
+        listen::remove_files(self.listeners.iter().map(|(address, _)| address));
+        self.listeners.clear();
+    }
+
+    /// Writes to the log, and at first to whoever started the program.
+    pub fn log(&self, level: Level, message: std::fmt::Arguments<'_>) {
+        if let (Level::Emerg | Level::Alert, Some(waiting)) = (level, &self.waiting) {
+            waiting.tell(level, message);
+        }
+        self.state.log.write(level, None, message);
+    }
+}
+
+impl Plan {
+    fn ends_with_the_worker(self) -> bool {
+        matches!(self, Plan::Quit | Plan::Stop(_))
+    }
+}

@@ -1,0 +1,96 @@
+//! Signals to the master: they wait in a descriptor until they are looked at, so none comes at a wrong moment.
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, FromRawFd as _, OwnedFd};
+
+/// What a signal asks for, with nginx's meanings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// TERM, INT: end now.
+    Stop,
+    /// QUIT: end with the last session.
+    Quit,
+    /// HUP: read the configuration anew.
+    Reload,
+    /// USR1: open the logs anew.
+    Reopen,
+    /// USR2: start a new binary.
+    Upgrade,
+    /// WINCH: accept nothing more.
+    Drain,
+    /// CHLD: a child has ended.
+    Reap,
+}
+
+const ORDERS: [(libc::c_int, &str, Order); 8] = [
+    (libc::SIGTERM, "SIGTERM", Order::Stop),
+    (libc::SIGINT, "SIGINT", Order::Stop),
+    (libc::SIGQUIT, "SIGQUIT", Order::Quit),
+    (libc::SIGHUP, "SIGHUP", Order::Reload),
+    (libc::SIGUSR1, "SIGUSR1", Order::Reopen),
+    (libc::SIGUSR2, "SIGUSR2", Order::Upgrade),
+    (libc::SIGWINCH, "SIGWINCH", Order::Drain),
+    (libc::SIGCHLD, "SIGCHLD", Order::Reap),
+];
+
+/// A signal that has come.
+#[derive(Debug, Clone, Copy)]
+pub struct Received {
+    /// Its number.
+    pub number: i32,
+    /// Its name.
+    pub name: &'static str,
+    /// What it asks for.
+    pub order: Order,
+    /// The process that sent it; 0 for the kernel.
+    pub sender: u32,
+}
+
+/// Where they wait.
+pub struct Signals(OwnedFd);
+
+impl Signals {
+    /// From now on signals wait. Processes that are started later are not concerned: the standard library unblocks
+    /// signals for them.
+    ///
+    /// # Errors
+    /// When the system has no descriptor for it.
+    pub fn new() -> io::Result<Signals> {
+        let mut set = MaybeUninit::uninit();
+        // SAFETY: the set is made by the first call and only used after it; the descriptor is new, and nobody else's.
+        unsafe {
+            libc::sigemptyset(set.as_mut_ptr());
+            for (number, ..) in ORDERS {
+                libc::sigaddset(set.as_mut_ptr(), number);
+            }
+            if libc::sigprocmask(libc::SIG_BLOCK, set.as_ptr(), std::ptr::null_mut()) != 0 {
+                return Err(io::Error::last_os_error());
+            }
+            match libc::signalfd(-1, set.as_ptr(), libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) {
+                -1 => Err(io::Error::last_os_error()),
+                descriptor => Ok(Signals(OwnedFd::from_raw_fd(descriptor))),
+            }
+        }
+    }
+
+    /// The next one, if there is one.
+    pub fn next(&self) -> Option<Received> {
+        const SIZE: usize = size_of::<libc::signalfd_siginfo>();
+        let mut bytes = [0; SIZE];
+        match rustix::io::read(&self.0, &mut bytes) {
+            Ok(SIZE) => {}
+            _ => return None,
+        }
+        // SAFETY: the kernel has filled it in, and any bytes are one.
+        let info: libc::signalfd_siginfo = unsafe { std::mem::transmute(bytes) };
+        let (number, name, order) = ORDERS.into_iter().find(|(number, ..)| number.cast_unsigned() == info.ssi_signo)?;
+        Some(Received { number, name, order, sender: info.ssi_pid })
+    }
+}
+
+impl AsFd for Signals {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}

@@ -1,0 +1,57 @@
+//! The worker's end of the line to the master.
+
+use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
+
+use anyhow::Context as _;
+use rustix::net::RecvFlags;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+use super::Order;
+use super::load::{self, Load};
+use crate::channel::{self, Inbox, ToMaster, ToWorker};
+
+/// The line.
+pub struct Control {
+    socket: AsyncFd<OwnedFd>,
+    inbox: Inbox,
+}
+
+/// What the master wants next; nothing ever, where there is none.
+pub async fn next(control: &mut Option<Control>) -> Order {
+    match control {
+        // What cannot be understood comes of a master that has lost its mind, which is no better than none.
+        Some(control) => control.order().await.unwrap_or(Order::MasterGone),
+        None => std::future::pending().await,
+    }
+}
+
+impl Control {
+    /// Takes the socket into the event loop.
+    pub fn new(socket: OwnedFd) -> anyhow::Result<Control> {
+        // SAFETY: an `OwnedFd` is the same open descriptor for as long as it lives.
+        let socket = unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE) };
+        Ok(Control { socket: socket.context("the master cannot be heard")?, inbox: Inbox::default() })
+    }
+
+    /// Tells the master.
+    pub fn say(&self, message: &ToMaster) -> io::Result<()> {
+        channel::send(self.socket.get_ref().as_fd(), message, &[])
+    }
+
+    async fn order(&mut self) -> io::Result<Order> {
+        let Control { socket, inbox } = self;
+        let receive = |socket: &OwnedFd| inbox.receive::<ToWorker>(socket.as_fd(), RecvFlags::DONTWAIT);
+        let received = socket.async_io(Interest::READABLE, receive).await?;
+        Ok(match received {
+            None => Order::MasterGone,
+            Some((ToWorker::Stop, _)) => Order::Stop,
+            Some((ToWorker::Quit, _)) => Order::Quit,
+            Some((ToWorker::Reopened { logs }, files)) => Order::Reopened(load::name(logs, files)),
+            Some((ToWorker::Load { sockets, logs }, descriptors)) => {
+                Order::Load(Load::new(sockets, logs, descriptors)?)
+            }
+        })
+    }
+}

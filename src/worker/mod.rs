@@ -1,0 +1,275 @@
+//! The part that serves: threads, and the way from beginning to end.
+//!
+//! In a process of its own (directive `master_process on`) it begins in [`entry`], with no file system and no rights, and
+//! does what the master says through [`control`]. Else it is the only process, and [`run`] gets signals alone.
+//!
+//! A new configuration is built aside. When it is whole, listening sockets that stay get new doors, without being closed
+//! for a moment; sessions run on with what they began with.
+
+mod control;
+pub mod entry;
+mod load;
+mod signals;
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use self::control::Control;
+use self::load::{Load, Loaded};
+use self::signals::Signals;
+use crate::accept::{self, Accepted, Dispatcher, Gate};
+use crate::addr::Address;
+use crate::channel::ToMaster;
+use crate::config::Process;
+use crate::log::{Level, Log, Logs};
+use crate::service::{Door, Shared};
+
+/// How often the way out looks whether everybody has left.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// What a worker begins with.
+pub struct Start {
+    /// The main-level directives.
+    pub process: Process,
+    /// The listening sockets, each with its doors.
+    pub listeners: Vec<Listener>,
+    /// All logs, for reopening.
+    pub logs: Arc<Logs>,
+    /// The log of the main level.
+    pub log: Arc<Log>,
+    /// The line to the master, where there is one.
+    pub master: Option<Master>,
+}
+
+/// The master, as the worker has it.
+pub struct Master {
+    /// The line to it.
+    pub socket: OwnedFd,
+    /// What a new configuration takes over.
+    pub shared: Shared,
+}
+
+/// A listening socket.
+pub struct Listener {
+    /// What it is bound to.
+    pub address: Address,
+    /// The socket.
+    pub socket: OwnedFd,
+    /// Who is behind it.
+    pub doors: Vec<Arc<Door>>,
+}
+
+/// Serves until told to stop: at once, or when the last session has ended, or after `worker_shutdown_timeout`.
+///
+/// # Errors
+/// When the system does not give what is needed to begin.
+pub fn run(start: Start) -> anyhow::Result<()> {
+    let process = &start.process;
+    let limit = process.worker_connections.saturating_mul(process.worker_processes);
+    let (dispatcher, queues) = Dispatcher::new(limit, process.worker_processes - 1);
+    for queue in queues {
+        start_thread(queue)?;
+    }
+    let runtime = new_runtime()?;
+    let done = runtime.block_on(serve(start, Arc::new(dispatcher)));
+    // Sessions that are still there are not waited for.
+    runtime.shutdown_background();
+    done
+}
+
+fn new_runtime() -> anyhow::Result<Runtime> {
+    Builder::new_current_thread().enable_all().build().context("the event loop cannot start")
+}
+
+fn start_thread(queue: UnboundedReceiver<Accepted>) -> anyhow::Result<()> {
+    let runtime = new_runtime()?;
+    let serve = move || runtime.block_on(accept::serve(queue));
+    thread::Builder::new().name("worker".to_string()).spawn(serve).context("pthread_create() failed")?;
+    Ok(())
+}
+
+async fn serve(start: Start, dispatcher: Arc<Dispatcher>) -> anyhow::Result<()> {
+    let Start { process, listeners, logs, log, master } = start;
+    let mut signals = Signals::new(master.is_some())?;
+    let (mut control, shared) = match master {
+        Some(Master { socket, shared }) => (Some(Control::new(socket)?), Some(Arc::new(shared))),
+        None => (None, None),
+    };
+    let mut worker = Worker { process, acceptors: Vec::new(), dispatcher, logs, log, shared, leaving: None };
+    worker.open(listeners)?;
+    if let Some(control) = &control {
+        control.say(&ToMaster::Ready)?;
+    }
+    let mut look = interval(LOOK);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let order = tokio::select! {
+            order = signals.next() => order,
+            order = control::next(&mut control) => order,
+            _ = look.tick(), if worker.leaving.is_some() => Order::Look,
+        };
+        match order {
+            Order::Stop => return Ok(()),
+            Order::Look if worker.may_leave() => return Ok(()),
+            Order::Look => {}
+            Order::Quit => worker.leave("gracefully shutting down"),
+            Order::Reopen => worker.reopen(),
+            Order::Reopened(files) => worker.take_logs(files),
+            Order::Load(load) => {
+                let answer = worker.load(load).await;
+                control.as_ref().map_or(Ok(()), |control| control.say(&answer))?;
+            }
+            Order::CannotReload => {
+                let line = "signal HUP: with \"master_process off\" the configuration stays as it is";
+                worker.log.write(Level::Error, None, format_args!("{line}"));
+            }
+            Order::MasterGone => {
+                control = None;
+                worker.log.write(Level::Alert, None, format_args!("the master process is gone"));
+                worker.leave("gracefully shutting down");
+            }
+        }
+    }
+}
+
+/// What there is to do.
+enum Order {
+    /// End now.
+    Stop,
+    /// End with the last session.
+    Quit,
+    /// Open the logs anew.
+    Reopen,
+    /// The master has opened the logs anew.
+    Reopened(load::Files),
+    /// Take a new configuration.
+    Load(Load),
+    /// Somebody wants a new configuration, and there is no master to make it.
+    CannotReload,
+    /// Nobody is there to give orders any more.
+    MasterGone,
+    /// See whether the last session has ended.
+    Look,
+}
+
+struct Worker {
+    process: Process,
+    acceptors: Vec<Acceptor>,
+    dispatcher: Arc<Dispatcher>,
+    logs: Arc<Logs>,
+    log: Arc<Log>,
+    /// What a new configuration takes over; none where none can come.
+    shared: Option<Arc<Shared>>,
+    /// It ends with the last session, or then.
+    leaving: Option<Leaving>,
+}
+
+struct Leaving {
+    /// `worker_shutdown_timeout`
+    deadline: Option<Instant>,
+}
+
+/// A listening socket at work.
+struct Acceptor {
+    address: Address,
+    gate: Gate,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Acceptor {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Worker {
+    /// Accepts connections from these sockets, and from no others. One that it accepts from already is not touched.
+    fn open(&mut self, listeners: Vec<Listener>) -> anyhow::Result<()> {
+        let known = |address: &Address| self.acceptors.iter().any(|acceptor| acceptor.address == *address);
+        let (staying, new): (Vec<_>, Vec<_>) = listeners.into_iter().partition(|one| known(&one.address));
+        let new =
+            new.into_iter().map(|Listener { address, socket, doors }| self.accept(address, socket, Gate::new(doors)));
+        let new = new.collect::<anyhow::Result<Vec<_>>>()?;
+        self.acceptors.retain(|acceptor| staying.iter().any(|one| one.address == acceptor.address));
+        for Listener { address, doors, .. } in staying {
+            let acceptor = self.acceptors.iter().find(|acceptor| acceptor.address == address);
+            acceptor.expect("it was found a moment ago").gate.exchange(doors);
+        }
+        self.acceptors.extend(new);
+        Ok(())
+    }
+
+    fn accept(&self, address: Address, socket: OwnedFd, gate: Gate) -> anyhow::Result<Acceptor> {
+        // SAFETY: an `OwnedFd` is the same open descriptor for as long as it lives.
+        let listener = unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE) };
+        let listener = listener.context("a socket cannot be waited for")?;
+        let task = tokio::spawn(accept::accept(listener, gate.clone(), self.dispatcher.clone()));
+        Ok(Acceptor { address, gate, task })
+    }
+
+    /// Accepts nothing more.
+    fn leave(&mut self, message: &str) {
+        if self.leaving.is_some() {
+            return;
+        }
+        self.log.write(Level::Notice, None, format_args!("{message}"));
+        self.acceptors.clear();
+        let patience = self.process.worker_shutdown_timeout;
+        self.leaving = Some(Leaving { deadline: patience.and_then(|patience| Instant::now().checked_add(patience)) });
+    }
+
+    /// Whether the last session has ended, or has had its time.
+    fn may_leave(&self) -> bool {
+        let late = self.leaving.as_ref().and_then(|leaving| leaving.deadline).is_some_and(|end| end <= Instant::now());
+        if late {
+            self.log.write(Level::Notice, None, format_args!("worker_shutdown_timeout: the last sessions are closed"));
+        }
+        late || self.dispatcher.connections() == 0
+    }
+
+    fn reopen(&self) {
+        self.log.write(Level::Notice, None, format_args!("reopening logs"));
+        for error in self.logs.reopen() {
+            self.log.write(Level::Emerg, None, format_args!("{error}"));
+        }
+    }
+
+    /// Puts a new configuration in force, or nothing.
+    async fn load(&mut self, load: Load) -> ToMaster {
+        match self.try_load(load).await {
+            Ok(()) => ToMaster::Ready,
+            Err(mistakes) => ToMaster::Failed(mistakes),
+        }
+    }
+
+    async fn try_load(&mut self, mut load: Load) -> Result<(), Vec<String>> {
+        self.logs.supply(std::mem::take(&mut load.logs));
+        let (logs, shared) = (self.logs.clone(), self.shared.clone());
+        // Reading keys and users takes its time, and this thread has sessions.
+        let built = spawn_blocking(move || load.read()?.build(&logs, shared.as_deref())).await;
+        let Loaded { process, listeners, log, shared } = built.map_err(|panic| vec![panic.to_string()])??;
+        self.open(listeners).map_err(|error| vec![format!("{error:#}")])?;
+        self.logs.reopen();
+        self.process = process;
+        self.log = log;
+        self.shared = Some(Arc::new(shared));
+        self.leaving = None;
+        Ok(())
+    }
+
+    /// From now on these are the logs.
+    fn take_logs(&self, files: load::Files) {
+        self.logs.supply(files);
+        self.logs.reopen();
+    }
+}

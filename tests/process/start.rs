@@ -1,0 +1,70 @@
+//! The beginning: who runs as whom, and what stops a start.
+
+use std::fs;
+use std::net::TcpListener;
+
+use rustix::process::Signal;
+
+use crate::running::{Running, await_some, command, command_line, free_address, is_alive, read, status, write};
+
+#[test]
+fn the_worker_has_no_rights() {
+    let running = Running::start("");
+    let worker = running.worker();
+    assert_eq!(command_line(worker), "gatepost: worker process");
+    assert_eq!(status(worker, "Name"), "gatepost");
+    if rustix::process::geteuid().is_root() {
+        assert_eq!(status(worker, "Uid"), "65534 65534 65534 65534");
+        assert_eq!(status(worker, "Gid"), "65534 65534 65534 65534");
+        assert_eq!(status(worker, "CapEff"), "0000000000000000");
+        assert_eq!(status(running.master(), "Uid"), "0 0 0 0");
+    }
+    let pid = read(&running.prefix().join("pid"));
+    assert_eq!(pid.trim(), running.master().as_raw_nonzero().to_string());
+}
+
+#[test]
+fn files_of_root_are_read_for_the_worker() {
+    let running = Running::start_with("", "server { auth_users_file users; listen @at@; protocol imap; }");
+    running.client().ask("a LOGIN u wrong\r\n", "a NO Invalid login or password\r\n");
+}
+
+#[test]
+fn a_port_that_is_taken() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let prefix = tempfile::tempdir().unwrap();
+    let at = taken.local_addr().unwrap();
+    write(prefix.path(), "", "server { listen @at@; protocol imap; }", at, at);
+    assert!(!command(prefix.path()).status().unwrap().success());
+    let said = read(&prefix.path().join("stderr"));
+    assert!(said.contains(&format!("[emerg] bind() to {at} failed (98: Address already in use)")), "{said}");
+    assert!(said.ends_with("[emerg] still could not bind()\n"), "{said}");
+    assert!(!prefix.path().join("pid").exists());
+}
+
+#[test]
+fn a_stale_pid_file_is_no_obstacle() {
+    let prefix = tempfile::tempdir().unwrap();
+    let at = free_address();
+    fs::write(prefix.path().join("pid"), "4194304\n").unwrap();
+    write(prefix.path(), "", "server { listen @at@; protocol imap; }", at, at);
+    // In the background: the command ends when the worker serves.
+    assert!(command(prefix.path()).status().unwrap().success());
+    assert!(std::net::TcpStream::connect(at).is_ok());
+    let pid: i32 = read(&prefix.path().join("pid")).trim().parse().unwrap();
+    let pid = rustix::process::Pid::from_raw(pid).unwrap();
+    rustix::process::kill_process(pid, Signal::TERM).unwrap();
+    await_some("end", || (!is_alive(pid)).then_some(()));
+    assert!(!prefix.path().join("pid").exists());
+}
+
+#[test]
+fn a_signal_for_nobody() {
+    let prefix = tempfile::tempdir().unwrap();
+    let at = free_address();
+    write(prefix.path(), "", "server { listen @at@; protocol imap; }", at, at);
+    fs::write(prefix.path().join("pid"), "4194304\n").unwrap();
+    assert!(!command(prefix.path()).args(["-s", "quit"]).status().unwrap().success());
+    let said = read(&prefix.path().join("stderr"));
+    assert!(said.contains("[alert] kill(4194304, 3) failed (3: No such process)"), "{said}");
+}
