@@ -106,6 +106,7 @@ impl Connector {
         ffi::clear_errors();
         let fail = |call: &'static str| move |errors: ErrorStack| HandshakeError::setup(call, &errors);
         let mut ssl = Ssl::new(&self.context).map_err(fail("SSL_new()"))?;
+        ffi::shed_after_handshake(&mut ssl);
         if self.verify {
             expect_name(&mut ssl, name).map_err(fail("X509_VERIFY_PARAM_set1_host()"))?;
         }

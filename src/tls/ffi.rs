@@ -28,7 +28,8 @@ mod library;
 
 pub(super) use self::library::{
     ALWAYS, PEERS_FAULTS, add_to_chain, adopt_options, compress_certificates, conf_commands, limit_tickets, noted_end,
-    on_client_hello, open_failed, set_dh_parameters, set_session_timeout, verdict, version, without_tickets,
+    on_client_hello, open_failed, set_dh_parameters, set_session_timeout, shed_after_handshake, verdict, version,
+    without_tickets,
 };
 
 /// Empties this thread's error queue: what an earlier call left there would be taken for the next one's.
@@ -293,6 +294,7 @@ fn set_key(
     hmac: *mut sys::HMAC_CTX,
     encrypt: bool,
 ) -> bool {
+    #[allow(clippy::useless_conversion, reason = "OpenSSL's has another type")]
     let length = key.hmac.len().try_into().expect("at most 32 bytes");
     // SAFETY: OpenSSL lent both contexts to the callback that calls this; the keys have the lengths that the ciphers
     // and the call say, the vector 16 bytes.

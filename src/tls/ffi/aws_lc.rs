@@ -117,6 +117,12 @@ pub(in crate::tls) fn verdict(ssl: &SslRef) -> X509VerifyResult {
     }
 }
 
+/// Makes a connection give up, after its handshake, what only that needs: its own copy of the settings.
+pub(in crate::tls) fn shed_after_handshake(ssl: &mut SslRef) {
+    // SAFETY: it lives.
+    unsafe { sys::SSL_set_shed_handshake_config(ssl.as_ptr(), 1) }
+}
+
 /// Whether the connection does without session tickets.
 pub(in crate::tls) fn without_tickets(ssl: &SslRef) -> bool {
     // SAFETY: it lives.

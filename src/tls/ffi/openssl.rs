@@ -161,6 +161,9 @@ pub(in crate::tls) fn verdict(ssl: &SslRef) -> X509VerifyResult {
     ssl.verify_result()
 }
 
+/// Makes a connection give up, after its handshake, what only that needs. This library cannot.
+pub(in crate::tls) fn shed_after_handshake(_: &mut SslRef) {}
+
 /// Whether the connection does without session tickets.
 pub(in crate::tls) fn without_tickets(ssl: &SslRef) -> bool {
     // SAFETY: it lives.

@@ -81,6 +81,7 @@ impl Entrance {
     fn begin<S: AsyncRead + AsyncWrite>(&self, socket: S) -> Result<SslStream<S>, HandshakeError> {
         let first = &self.0.contexts[0];
         let mut ssl = Ssl::new(&first.ssl).map_err(|errors| HandshakeError::setup("SSL_new()", &errors))?;
+        ffi::shed_after_handshake(&mut ssl);
         ssl.set_ex_data(*CONNECTION, Connection { blocks: self.0.clone(), chosen: 0, by_name: false });
         SslStream::new(ssl, socket).map_err(|errors| HandshakeError::setup("SSL_set_bio()", &errors))
     }
