@@ -5,8 +5,6 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::process::run;
-
 /// What the back ends are called in their certificate, which holds their address too.
 pub(crate) const BACKEND: &str = "backend.example.test";
 /// What the proxy is called in its certificates, which hold its address too.
@@ -92,7 +90,9 @@ impl Pki {
     }
 
     fn openssl(&self, arguments: &[&[&str]]) {
-        run(Command::new("openssl").current_dir(self.path()).args(arguments.concat()), b"").success();
+        let output = Command::new("openssl").current_dir(self.path()).args(arguments.concat()).output();
+        let output = output.unwrap_or_else(|error| panic!("openssl: {error}; run scripts/test-deps.sh"));
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     }
 
     fn write(&self, name: &str, content: &str) {
