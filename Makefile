@@ -17,7 +17,7 @@ endif
 # In a directory of its own, so that the one build does not make the other's crates anew.
 AWS_LC = --features aws-lc --target-dir "$${CARGO_TARGET_DIR:-target}/aws-lc"
 
-.PHONY: build-deps-aws-lc help demo test test-deps test-nginx test-package test-aws-lc test-gatepost deb build-aws-lc lint build-deps clean
+.PHONY: build-deps-aws-lc help demo test test-deps test-nginx test-package test-aws-lc test-gatepost bench deb build-aws-lc lint build-deps clean
 
 help: ## This list.
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -63,6 +63,11 @@ deb: build-deps ## Builds the Debian package in target/debian/, and cargo-deb if
 
 build-aws-lc: build-deps-aws-lc ## Builds Gatepost on AWS-LC instead of the system's OpenSSL: target/aws-lc/release/gatepost.
 	$(CARGO) build --release $(AWS_LC)
+
+bench: build-deps ## Compares Gatepost's CPU time and memory with nginx's, in ten minutes (QUICK=1: one; docs/performance.md has more).
+	$(CARGO) build --release --bin gatepost
+	$(CARGO) build --release --example bench
+	@exec "$${CARGO_TARGET_DIR:-target}/release/examples/bench"
 
 lint: build-deps ## Formatting, clippy, documentation, and shellcheck if it is there.
 	$(CARGO) fmt --all -- --check
