@@ -51,7 +51,7 @@ test-package: build-deps
 test-aws-lc: build-deps-aws-lc
 	$(CARGO) clippy $(AWS_LC) --bin gatepost -- -D warnings
 	$(RUN_TESTS) $(AWS_LC) --bin gatepost --test config
-	$(RUN_TESTS) $(AWS_LC) --test wire -- tls:: security:: memory::
+	$(RUN_TESTS) $(AWS_LC) --test wire --test real -- tls:: security:: memory::
 
 # Everything, against Gatepost. The summary of this run is the last thing to be seen.
 test-gatepost:

@@ -63,7 +63,9 @@ fn missing_operands() {
 fn versions_and_help() {
     let home = home();
     let name = if Subject::is_nginx() { "nginx" } else { "gatepost" };
-    for (args, needle) in [("-v", " version: "), ("-V", "built "), ("-h", "Options:"), ("-?", "Usage: ")] {
+    for (args, needle) in
+        [("-v", " version: "), ("-V", "TLS SNI support enabled"), ("-h", "Options:"), ("-?", "Usage: ")]
+    {
         let output = run(&home, &[args]);
         let text = String::from_utf8(output.stderr).unwrap();
         assert!(text.starts_with(&format!("{name} version: {name}/")) && text.contains(needle), "{args}: {text}");

@@ -15,8 +15,11 @@ fn by_ticket() {
 
 #[test]
 fn from_the_cache() {
-    resumes(CACHE, "-tls1_3");
     resumes(CACHE, "-tls1_2");
+    // AWS-LC keeps sessions of TLS 1.3 in tickets only.
+    if !cfg!(feature = "aws-lc") {
+        resumes(CACHE, "-tls1_3");
+    }
 }
 
 fn resumes(mail: &str, version: &str) {
