@@ -35,7 +35,7 @@ pub use self::connectors::{Connectors, OnDemand};
 pub use self::name::Name;
 use self::sessions::Sessions;
 use super::options::ClientOptions;
-use super::{HandshakeError, basics, error, ffi, pem};
+use super::{HandshakeError, basics, conf, error, ffi, pem};
 use crate::addr::Address;
 use crate::log::Level;
 
@@ -135,7 +135,7 @@ fn build(options: &ClientOptions, files: &dyn Files) -> Result<Connector, String
     }
     verify(&mut context, options, files)?;
     let sessions = options.session_reuse.then(|| Sessions::kept_by(&mut context));
-    ffi::conf_commands(&mut context, &options.conf_commands)?;
+    conf::apply(&mut context, &options.conf_commands, files)?;
     let name = options.name.as_deref().map(Name::parse);
     Ok(Connector { context: context.build(), verify: options.verify, name, sni: options.server_name, sessions })
 }

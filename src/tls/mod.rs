@@ -2,6 +2,7 @@
 
 mod basics;
 pub mod client;
+mod conf;
 mod error;
 pub mod facts;
 mod ffi;

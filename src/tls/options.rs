@@ -117,6 +117,38 @@ pub enum VerifyClient {
     OptionalNoCa,
 }
 
+/// What the value of a command of SSL_CONF_cmd(3) is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConfValue {
+    /// Neither of the following.
+    Text,
+    /// The name of a file.
+    File,
+    /// The name of a directory.
+    Directory,
+}
+
+/// What the value of that command is. Case does not matter in its name.
+pub fn conf_value(command: &str) -> ConfValue {
+    const FILES: [&str; 8] = [
+        "Certificate",
+        "PrivateKey",
+        "ServerInfoFile",
+        "DHParameters",
+        "ChainCAFile",
+        "VerifyCAFile",
+        "RequestCAFile",
+        "ClientCAFile",
+    ];
+    const DIRECTORIES: [&str; 4] = ["ChainCAPath", "VerifyCAPath", "RequestCAPath", "ClientCAPath"];
+    let is_among = |commands: &[&str]| commands.iter().any(|known| known.eq_ignore_ascii_case(command));
+    match () {
+        () if is_among(&FILES) => ConfValue::File,
+        () if is_among(&DIRECTORIES) => ConfValue::Directory,
+        () => ConfValue::Text,
+    }
+}
+
 /// TLS towards mail servers (`proxy_ssl_*`) or an authentication server (`auth_http_ssl_*`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientOptions {

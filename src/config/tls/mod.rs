@@ -17,7 +17,7 @@ use gatepost_proto::Secret;
 use super::call::{Call, Outcome};
 use super::paths::Paths;
 use crate::log::Errno;
-use crate::tls::options::Protocols;
+use crate::tls::options::{ConfValue, Protocols, conf_value};
 
 /// What `*_ssl_protocols` is where it is not set.
 const DEFAULT_PROTOCOLS: Protocols =
@@ -50,27 +50,14 @@ pub fn protocols(slot: &mut Option<Protocols>, call: &mut Call<'_>) -> Outcome {
     Ok(())
 }
 
-/// The commands of SSL_CONF_cmd(3) whose value is a file or a directory.
-const PATH_COMMANDS: &[&str] = &[
-    "Certificate",
-    "PrivateKey",
-    "ServerInfoFile",
-    "DHParameters",
-    "ChainCAFile",
-    "ChainCAPath",
-    "VerifyCAFile",
-    "VerifyCAPath",
-    "RequestCAFile",
-    "RequestCAPath",
-    "ClientCAFile",
-    "ClientCAPath",
-];
-
 /// `*_ssl_conf_command name value;`, which repeats. A file is one beside the configuration.
 pub fn conf_command(slot: &mut Vec<(String, String)>, call: &mut Call<'_>) -> Outcome {
     let (name, value) = (&call.args[0], &call.args[1]);
-    let is_path = PATH_COMMANDS.iter().any(|command| command.eq_ignore_ascii_case(name));
-    let value = if is_path { call.paths.beside_configuration(value).display().to_string() } else { value.clone() };
+    let value = if conf_value(name) != ConfValue::Text {
+        call.paths.beside_configuration(value).display().to_string()
+    } else {
+        value.clone()
+    };
     slot.push((name.clone(), value));
     Ok(())
 }

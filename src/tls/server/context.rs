@@ -10,7 +10,7 @@ use openssl::x509::X509;
 
 use super::{entrance, resumption, verify};
 use crate::tls::options::{ServerOptions, VerifyClient};
-use crate::tls::{Caches, basics, error, ffi, pem};
+use crate::tls::{Caches, basics, conf, error, ffi, pem};
 
 /// TLS as one server block wants it.
 #[derive(Clone, Debug)]
@@ -62,7 +62,7 @@ fn build(options: &ServerOptions, protocol: Protocol, caches: &Caches, files: &d
     verify::demand(&mut context, options, files)?;
     set_key_exchange(&mut context, options, files)?;
     resumption::set_up(&mut context, options, &certificates, caches, files)?;
-    ffi::conf_commands(&mut context, &options.conf_commands)?;
+    conf::apply(&mut context, &options.conf_commands, files)?;
     entrance::set_callbacks(&mut context);
     Ok(Context {
         ssl: context.build(),
