@@ -2,7 +2,7 @@
 //! read to make a configuration of them. It travels in a file in memory, which nobody can change once it is made.
 
 use std::fs::File;
-use std::io::{self, Seek as _, Write as _};
+use std::io::{self, Seek as _, SeekFrom, Write as _};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt as _;
 
@@ -56,7 +56,8 @@ impl Sealed {
     /// # Errors
     /// When it is not one.
     pub fn open(&self) -> io::Result<Bundle> {
-        let size = usize::try_from(self.0.metadata()?.len()).map_err(io::Error::other)?;
+        // A confined worker may not ask for the length.
+        let size = (&self.0).seek(SeekFrom::End(0)).map(usize::try_from)?.map_err(io::Error::other)?;
         let mut packed = Zeroizing::new(vec![0; size]);
         self.0.read_exact_at(&mut packed, 0)?;
         postcard::from_bytes(&packed).map_err(io::Error::other)

@@ -25,6 +25,7 @@ mod real_ip;
 mod relay;
 mod resolver;
 mod salt;
+mod sandbox;
 mod scratch;
 mod service;
 mod session;

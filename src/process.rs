@@ -10,7 +10,8 @@ use anyhow::{Context as _, bail};
 use rustix::process::{Resource, Rlimit};
 
 use crate::config::Process;
-use crate::log::{Errno, Level};
+use crate::log::{self, Errno, Level};
+use crate::sandbox;
 
 /// Goes on in the background (directive `daemon`): the child has no terminal. The caller's process waits until it hears how
 /// the start went, and ends with that.
@@ -152,6 +153,7 @@ pub fn drop_privileges(user: &User) -> anyhow::Result<()> {
     if !rustix::process::geteuid().is_root() {
         return Ok(());
     }
+    sandbox::give_up_root();
     let name = user.name.as_ptr();
     // SAFETY: `name` is a C string that outlives the call; there is one thread, and glibc applies all three to the
     // whole process.
@@ -161,6 +163,24 @@ pub fn drop_privileges(user: &User) -> anyhow::Result<()> {
         return Err(io::Error::last_os_error()).context("setuid() failed");
     }
     Ok(())
+}
+
+/// Takes from a worker what it will not need (directive `sandbox`). It must have become `user`, and have all files.
+/// Gives what the kernel cannot do, for the log.
+///
+/// # Panics
+/// When there is more than one thread: the others would keep their rights.
+pub fn confine(process: &Process) -> Vec<String> {
+    assert_eq!(threads(), 1, "a process with threads cannot be confined");
+    // Both read files at their first use.
+    log::read_time_zone();
+    openssl::init();
+    if process.sandbox {
+        return sandbox::confine(process.worker_rlimit_core.is_some());
+    }
+    // As in nginx: leaving root has forbidden core files.
+    let _ = sandbox::set_dumpable(true);
+    Vec::new()
 }
 
 /// Who the process is to be.

@@ -64,6 +64,8 @@ pub struct Process {
     pub master_process: bool,
     /// `pid`, absolute.
     pub pid: PathBuf,
+    /// `sandbox` (default on).
+    pub sandbox: bool,
     /// `worker_processes`: threads; `auto` is already a number.
     pub worker_processes: usize,
     /// `worker_connections` of `events`.

@@ -21,6 +21,7 @@ pub struct MainSettings {
     pub daemon: Option<bool>,
     pub master_process: Option<bool>,
     pub pid: Option<PathBuf>,
+    pub sandbox: Option<bool>,
     pub worker_processes: Option<u64>,
     pub worker_connections: Option<u64>,
     pub worker_rlimit_nofile: Option<u64>,

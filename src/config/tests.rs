@@ -91,7 +91,7 @@ pub(super) fn server(mail: &str, server: &str) -> Arc<Server> {
 #[test]
 fn defaults_of_the_process() {
     let process = config("").process;
-    assert!(process.daemon && process.master_process);
+    assert!(process.daemon && process.master_process && process.sandbox);
     assert_eq!((process.worker_processes, process.worker_connections, process.worker_priority), (1, 512, 0));
     assert_eq!(process.pid, PathBuf::from("/run/gatepost.pid"));
     assert_eq!((process.user, process.worker_rlimit_nofile, process.worker_shutdown_timeout), (None, None, None));
@@ -102,13 +102,13 @@ fn defaults_of_the_process() {
 #[test]
 fn the_process() {
     let process = config(
-        "user mail; daemon off; master_process off; pid p; worker_processes auto; worker_priority -5; \
+        "user mail; daemon off; master_process off; sandbox off; pid p; worker_processes auto; worker_priority -5; \
          worker_rlimit_nofile 100; worker_rlimit_core 2g; worker_shutdown_timeout 1m; working_directory /w; \
          events { worker_connections 7; }",
     )
     .process;
     assert_eq!(process.user, Some(("mail".into(), Some("mail".into()))));
-    assert!(!process.daemon && !process.master_process);
+    assert!(!process.daemon && !process.master_process && !process.sandbox);
     assert_eq!(process.pid, PathBuf::from("/prefix/p"));
     assert_eq!((process.worker_processes, process.worker_connections, process.worker_priority), (8, 7, -5));
     assert_eq!((process.worker_rlimit_nofile, process.worker_rlimit_core), (Some(100), Some(2 << 30)));

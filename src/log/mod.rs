@@ -29,6 +29,11 @@ pub use context::Context;
 pub use errno::Errno;
 pub use sink::OpenError;
 
+/// Reads the time zone (`TZ`, `/etc/localtime`), which otherwise the first line of the process does.
+pub fn read_time_zone() {
+    clock::now();
+}
+
 /// nginx's levels, the gravest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {

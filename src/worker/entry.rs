@@ -85,5 +85,9 @@ fn give_rights_away(read: &Read, log: &Log) -> anyhow::Result<()> {
     for failure in process::apply_limits(process) {
         log.write(Level::Alert, None, format_args!("{failure}"));
     }
-    process::drop_privileges(&User::find(process.user.as_ref())?)
+    process::drop_privileges(&User::find(process.user.as_ref())?)?;
+    for notice in process::confine(process) {
+        log.write(Level::Notice, None, format_args!("{notice}"));
+    }
+    Ok(())
 }

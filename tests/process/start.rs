@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::TcpListener;
+use std::os::unix::fs::MetadataExt as _;
 
 use rustix::process::Signal;
 
@@ -17,10 +18,25 @@ fn the_worker_has_no_rights() {
         assert_eq!(status(worker, "Uid"), "65534 65534 65534 65534");
         assert_eq!(status(worker, "Gid"), "65534 65534 65534 65534");
         assert_eq!(status(worker, "CapEff"), "0000000000000000");
+        assert_eq!(status(worker, "CapBnd"), "0000000000000000");
+        assert_eq!(fs::metadata(format!("/proc/{}/maps", worker.as_raw_nonzero())).unwrap().uid(), 0);
         assert_eq!(status(running.master(), "Uid"), "0 0 0 0");
+    }
+    assert_eq!((status(worker, "NoNewPrivs"), status(worker, "Seccomp")), ("1".into(), "2".into()));
+    for set in ["CapInh", "CapPrm", "CapAmb"] {
+        assert_eq!(status(worker, set), "0000000000000000");
     }
     let pid = read(&running.prefix().join("pid"));
     assert_eq!(pid.trim(), running.master().as_raw_nonzero().to_string());
+}
+
+#[test]
+fn a_worker_can_be_left_its_rights() {
+    let running = Running::start("sandbox off;");
+    for what in ["NoNewPrivs", "Seccomp"] {
+        assert_eq!(status(running.worker(), what), status(running.master(), what), "{what}");
+    }
+    running.session();
 }
 
 #[test]
