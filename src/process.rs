@@ -4,6 +4,7 @@ use std::ffi::CString;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, PipeReader, PipeWriter, Read as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
@@ -97,12 +98,12 @@ pub struct PidFile {
 }
 
 impl PidFile {
-    /// Writes it.
+    /// Writes it. Nobody else may: who wrote another number would choose what root sends signals to.
     ///
     /// # Errors
     /// When it cannot be written.
     pub fn create(path: &Path) -> anyhow::Result<PidFile> {
-        let mut file = match File::create(path) {
+        let mut file = match File::options().write(true).create(true).truncate(true).mode(0o644).open(path) {
             Ok(file) => file,
             Err(error) => bail!("open() \"{}\" failed{}", path.display(), Errno(&error)),
         };

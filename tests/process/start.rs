@@ -3,6 +3,7 @@
 use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::PermissionsExt as _;
 
 use rustix::process::Signal;
 
@@ -72,6 +73,19 @@ fn a_stale_pid_file_is_no_obstacle() {
     rustix::process::kill_process(pid, Signal::TERM).unwrap();
     await_some("end", || (!is_alive(pid)).then_some(()));
     assert!(!prefix.path().join("pid").exists());
+}
+
+#[test]
+fn nobody_else_writes_the_pid_file() {
+    let prefix = tempfile::tempdir().unwrap();
+    let at = free_address();
+    write(prefix.path(), "", "server { listen @at@; protocol imap; }", at, at);
+    assert!(command(prefix.path()).status().unwrap().success());
+    let pid = prefix.path().join("pid");
+    assert_eq!(fs::metadata(&pid).unwrap().permissions().mode() & 0o777, 0o644);
+    let pid = rustix::process::Pid::from_raw(read(&pid).trim().parse().unwrap()).unwrap();
+    rustix::process::kill_process(pid, Signal::TERM).unwrap();
+    await_some("end", || (!is_alive(pid)).then_some(()));
 }
 
 #[test]
