@@ -314,3 +314,23 @@ impl AsyncWrite for Socket {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn small_writes_do_not_wait() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let connected = Socket::connect(&Address::Ip(listener.local_addr().unwrap())).await.unwrap();
+        let (accepted, peer) = listener.accept().await.unwrap();
+        let accepted = Socket::from_accepted(accepted.into_std().unwrap().into(), &Address::Ip(peer)).unwrap();
+        for socket in [connected, accepted] {
+            let Socket::Tcp(stream) = socket else { panic!("TCP") };
+            assert!(stream.nodelay().unwrap());
+        }
+    }
+}
