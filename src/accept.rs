@@ -1,10 +1,11 @@
 //! Accepting connections, and giving each to a thread.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use rustix::net::{SocketAddrAny, SocketFlags};
 use tokio::io::Interest;
@@ -13,6 +14,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::sleep;
 
 use crate::addr::Address;
+use crate::life::Life;
 use crate::log::{Errno, Level};
 use crate::service::Door;
 use crate::session;
@@ -38,45 +40,104 @@ pub struct Accepted {
 pub struct Permit {
     crowd: Arc<Crowd>,
     thread: Arc<AtomicUsize>,
+    generation: Arc<Life>,
+    number: u64,
     held: usize,
 }
 
 /// All connections, to clients and to mail servers.
 struct Crowd {
     count: AtomicUsize,
-    limit: usize,
+    limit: AtomicUsize,
+    /// Those who have not logged in yet, by their numbers, the oldest first.
+    newcomers: Mutex<BTreeMap<u64, Arc<Life>>>,
+}
+
+impl Crowd {
+    /// Takes a place for one connection more. Where there is none, the oldest session that has not logged in makes room,
+    /// other than `own`. Tells whether there is a place.
+    fn take_one_more(&self, own: u64) -> bool {
+        let taken = self.count.fetch_add(1, Ordering::Relaxed);
+        taken < self.limit.load(Ordering::Relaxed) || self.send_oldest_away(own)
+    }
+
+    fn send_oldest_away(&self, but: u64) -> bool {
+        let mut newcomers = self.newcomers();
+        let Some(oldest) = newcomers.keys().copied().find(|number| *number != but) else { return false };
+        if let Some(life) = newcomers.remove(&oldest) {
+            life.end();
+        }
+        true
+    }
+
+    fn newcomers(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Life>>> {
+        self.newcomers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Permit {
     /// What the log says when there is no place.
     pub const EXHAUSTED: &str = "worker_connections are not enough";
 
-    fn new(crowd: &Arc<Crowd>, thread: &Arc<AtomicUsize>) -> Option<Permit> {
-        thread.fetch_add(1, Ordering::Relaxed);
-        let mut permit = Permit { crowd: crowd.clone(), thread: thread.clone(), held: 0 };
-        permit.take_one_more().then_some(permit)
-    }
-
     /// Takes a place for one connection more. Tells whether there was one.
     pub fn take_one_more(&mut self) -> bool {
-        let taken = self.crowd.count.fetch_add(1, Ordering::Relaxed);
         self.held += 1;
-        taken < self.crowd.limit
+        self.crowd.take_one_more(self.number)
+    }
+
+    /// What ends when the time of the configuration ends by which the session came (`worker_shutdown_timeout`).
+    pub fn generation(&self) -> &Arc<Life> {
+        &self.generation
+    }
+
+    /// What ends when the session is to make room for another.
+    fn newcomer(&self) -> Arc<Life> {
+        self.crowd.newcomers().get(&self.number).cloned().unwrap_or_default()
+    }
+
+    /// The session has logged in: it makes no room any more.
+    pub fn settle(&self) {
+        self.crowd.newcomers().remove(&self.number);
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
+        self.settle();
         self.crowd.count.fetch_sub(self.held, Ordering::Relaxed);
         self.thread.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Why a session must end before its login has.
+pub struct Leave {
+    generation: Arc<Life>,
+    newcomer: Arc<Life>,
+}
+
+impl Leave {
+    /// For the session of this permit.
+    pub fn of(permit: &Permit) -> Leave {
+        Leave { generation: permit.generation.clone(), newcomer: permit.newcomer() }
+    }
+
+    /// Waits for it, and gives the log's message.
+    pub async fn reason(&self) -> &'static str {
+        tokio::select! {
+            () = self.generation.over() => "shutdown timeout",
+            () = self.newcomer.over() => "closed to make room for another connection",
+        }
     }
 }
 
 /// Gives connections to threads: to the one with the fewest.
 pub struct Dispatcher {
     crowd: Arc<Crowd>,
-    threads: Vec<Thread>,
+    threads: Mutex<Vec<Thread>>,
     next_number: AtomicU64,
+    /// The second in which it was last told that there are too many connections.
+    told: AtomicU64,
+    started: Instant,
 }
 
 struct Thread {
@@ -86,17 +147,40 @@ struct Thread {
 }
 
 impl Dispatcher {
-    /// For the thread that accepts and `others` more, which get what they are to serve through the receivers. `limit` is
-    /// the number of connections.
-    pub fn new(limit: usize, others: usize) -> (Dispatcher, Vec<UnboundedReceiver<Accepted>>) {
-        let (mut threads, mut receivers) = (vec![Thread { sessions: Arc::default(), queue: None }], Vec::new());
-        for _ in 0..others {
-            let (sender, receiver) = unbounded_channel();
-            threads.push(Thread { sessions: Arc::default(), queue: Some(sender) });
-            receivers.push(receiver);
+    /// For the thread that accepts alone. `limit` is the number of connections.
+    pub fn new(limit: usize) -> Dispatcher {
+        let crowd = Crowd { count: AtomicUsize::new(0), limit: AtomicUsize::new(limit), newcomers: Mutex::default() };
+        Dispatcher {
+            crowd: Arc::new(crowd),
+            threads: Mutex::new(vec![Thread { sessions: Arc::default(), queue: None }]),
+            next_number: AtomicU64::new(1),
+            told: AtomicU64::new(u64::MAX),
+            started: Instant::now(),
         }
-        let crowd = Arc::new(Crowd { count: AtomicUsize::new(0), limit });
-        (Dispatcher { crowd, threads, next_number: AtomicU64::new(1) }, receivers)
+    }
+
+    /// From now on there may be so many connections.
+    pub fn set_limit(&self, limit: usize) {
+        self.crowd.limit.store(limit, Ordering::Relaxed);
+    }
+
+    /// From now on there are so many threads, of which the first accepts. New ones get what they are to serve through the
+    /// receivers. One that is left out ends with its last session.
+    pub fn set_threads(&self, count: usize) -> Vec<Queue> {
+        let mut threads = self.threads();
+        threads.truncate(count);
+        let mut receivers = Vec::new();
+        while threads.len() < count {
+            let (sender, receiver) = unbounded_channel();
+            let sessions = Arc::<AtomicUsize>::default();
+            threads.push(Thread { sessions: sessions.clone(), queue: Some(sender) });
+            receivers.push(Queue { receiver, sessions });
+        }
+        receivers
+    }
+
+    fn threads(&self) -> MutexGuard<'_, Vec<Thread>> {
+        self.threads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How many connections there are.
@@ -104,19 +188,29 @@ impl Dispatcher {
         self.crowd.count.load(Ordering::Relaxed)
     }
 
-    fn dispatch(&self, socket: OwnedFd, peer: Address, doors: &[Arc<Door>]) {
+    fn dispatch(&self, socket: OwnedFd, peer: Address, behind: &Behind) {
         let number = self.next_number.fetch_add(1, Ordering::Relaxed);
-        let door = find_door(&socket, doors).clone();
-        let thread = self
-            .threads
+        let door = find_door(&socket, &behind.doors).clone();
+        let threads = self.threads();
+        let thread = threads
             .iter()
             .min_by_key(|thread| thread.sessions.load(Ordering::Relaxed))
             .expect("there is at least the thread that accepts");
-        let Some(permit) = Permit::new(&self.crowd, &thread.sessions) else {
-            let limit = self.crowd.limit;
-            door.log().write(Level::Alert, Some(number), format_args!("{limit} {}", Permit::EXHAUSTED));
-            return;
+        thread.sessions.fetch_add(1, Ordering::Relaxed);
+        let mut permit = Permit {
+            crowd: self.crowd.clone(),
+            thread: thread.sessions.clone(),
+            generation: behind.generation.clone(),
+            number,
+            held: 0,
         };
+        if self.connections() >= self.crowd.limit.load(Ordering::Relaxed) {
+            self.tell_of_crowd(&door, number);
+        }
+        if !permit.take_one_more() {
+            return;
+        }
+        self.crowd.newcomers().insert(number, Arc::default());
         let accepted = Accepted { socket, peer, door, number, permit };
         match &thread.queue {
             None => drop(tokio::spawn(session::run(accepted))),
@@ -124,35 +218,62 @@ impl Dispatcher {
             Some(queue) => drop(queue.send(accepted)),
         }
     }
-}
 
-/// Serves what a dispatcher gives this thread.
-pub async fn serve(mut queue: UnboundedReceiver<Accepted>) {
-    while let Some(accepted) = queue.recv().await {
-        tokio::spawn(session::run(accepted));
+    /// Logs that there are too many connections, once a second at most.
+    fn tell_of_crowd(&self, door: &Door, number: u64) {
+        let second = self.started.elapsed().as_secs();
+        if self.told.swap(second, Ordering::Relaxed) != second {
+            let limit = self.crowd.limit.load(Ordering::Relaxed);
+            door.log().write(Level::Alert, Some(number), format_args!("{limit} {}", Permit::EXHAUSTED));
+        }
     }
 }
 
-/// The doors of a socket, which a new configuration exchanges.
-#[derive(Clone)]
-pub struct Gate(Arc<Mutex<Doors>>);
+/// What a thread is to serve.
+pub struct Queue {
+    receiver: UnboundedReceiver<Accepted>,
+    sessions: Arc<AtomicUsize>,
+}
 
-/// At least one: the last is for every local address that no other names.
-type Doors = Arc<[Arc<Door>]>;
+/// Serves what a dispatcher gives this thread, until it gives no more and the last session has ended.
+pub async fn serve(mut queue: Queue) {
+    while let Some(accepted) = queue.receiver.recv().await {
+        tokio::spawn(session::run(accepted));
+    }
+    while queue.sessions.load(Ordering::Relaxed) > 0 {
+        sleep(PAUSE).await;
+    }
+}
+
+/// What is behind a listening socket, which a new configuration exchanges.
+#[derive(Clone)]
+pub struct Gate(Arc<Mutex<Arc<Behind>>>);
+
+/// Doors, and the configuration that they belong to.
+struct Behind {
+    /// At least one: the last is for every local address that no other names.
+    doors: Vec<Arc<Door>>,
+    generation: Arc<Life>,
+}
 
 impl Gate {
     /// A gate with these doors.
-    pub fn new(doors: Vec<Arc<Door>>) -> Gate {
-        Gate(Arc::new(Mutex::new(doors.into())))
+    pub fn new(doors: Vec<Arc<Door>>, generation: &Arc<Life>) -> Gate {
+        Gate(Arc::new(Mutex::new(Arc::new(Behind { doors, generation: generation.clone() }))))
     }
 
     /// From now on connections come by these.
-    pub fn exchange(&self, doors: Vec<Arc<Door>>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = doors.into();
+    pub fn exchange(&self, doors: Vec<Arc<Door>>, generation: &Arc<Life>) {
+        let behind = Arc::new(Behind { doors, generation: generation.clone() });
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = behind;
     }
 
-    fn doors(&self) -> Doors {
+    fn behind(&self) -> Arc<Behind> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn tell(&self, level: Level, error: &io::Error) {
+        self.behind().doors[0].log().write(level, None, format_args!("accept4() failed{}", Errno(error)));
     }
 }
 
@@ -165,14 +286,14 @@ pub async fn accept(listener: AsyncFd<OwnedFd>, gate: Gate, dispatcher: Arc<Disp
         match accepted {
             Ok((socket, peer)) => {
                 short_of_resources = false;
-                dispatcher.dispatch(socket, address(peer), &gate.doors());
+                dispatcher.dispatch(socket, address(peer), &gate.behind());
             }
             Err(error) if is_of_the_peer(&error) => {
-                gate.doors()[0].log().write(Level::Info, None, format_args!("accept4() failed{}", Errno(&error)));
+                gate.tell(Level::Info, &error);
             }
             Err(error) => {
                 if !short_of_resources {
-                    gate.doors()[0].log().write(Level::Crit, None, format_args!("accept4() failed{}", Errno(&error)));
+                    gate.tell(Level::Crit, &error);
                 }
                 short_of_resources = true;
                 sleep(PAUSE).await;

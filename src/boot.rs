@@ -46,16 +46,17 @@ fn with_worker(boot: Boot) -> Result<(), Failed> {
     // What it holds is packed for the worker.
     drop(recording);
     let log = prepared.log.clone();
-    let sockets =
-        listen::open_all(&prepared.sockets, &|level, message| say(Some(&log), level, message)).ok_or(Failed)?;
+    let sockets = listen::open_all(&prepared.sockets.iter().collect::<Vec<_>>(), &|level, message| {
+        say(Some(&log), level, message)
+    })
+    .ok_or(Failed)?;
     let addresses: Vec<_> = prepared.sockets.iter().map(|socket| socket.address.clone()).collect();
     let listeners = addresses.into_iter().zip(sockets).collect();
     let (waiting, pid_file) = settle(&prepared.process, &log)?;
-    let master = Master::new(prepared, listeners, Some(waiting));
+    let master = Master::new(source, pid_file, prepared, listeners, Some(waiting));
     let mut master = master.map_err(|error| fail(&log, format_args!("signals cannot be received: {error}")))?;
     let served = master.run();
-    pid_file.remove();
-    master.close_listeners();
+    master.clean_up();
     master.log(Level::Notice, format_args!("exit"));
     if served { Ok(()) } else { Err(Failed) }
 }
@@ -70,7 +71,7 @@ fn alone(config: Config) -> Result<(), Failed> {
     for warning in service::warnings(&doors) {
         tell(Level::Warn, format_args!("{warning}"));
     }
-    let sockets = listen::open_all(&config.sockets, &tell).ok_or(Failed)?;
+    let sockets = listen::open_all(&config.sockets.iter().collect::<Vec<_>>(), &tell).ok_or(Failed)?;
     let Config { process, sockets: described, .. } = config;
     let (waiting, pid_file) = settle(&process, &log)?;
     for failure in process::apply_limits(&process) {

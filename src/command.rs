@@ -15,6 +15,7 @@ use crate::config::{self, Config, Diagnostic, Paths, Recording, check};
 use crate::layout;
 use crate::log::{Destination, Errno, Level, Log, Logs, Spec};
 use crate::master::state::Source;
+use crate::reply::Expected;
 
 /// What is left to do.
 pub enum Next {
@@ -44,6 +45,7 @@ pub fn run(options: &Options) -> Next {
         return Next::Exit(test(&config, &loaded.files, options, &paths, &voice));
     }
     match options.signal {
+        Some(Signal::Reload) if config.process.master_process => Next::Exit(reload(&config, &voice)),
         Some(signal) => Next::Exit(send(signal, &config.process.pid, &voice)),
         None => {
             let source = Source { paths, globals: options.globals.clone() };
@@ -99,6 +101,32 @@ fn send(signal: Signal, pid_file: &Path, voice: &Voice) -> ExitCode {
     }
 }
 
+/// `-s reload`: tries the configuration as `-t` does, and waits for what the running Gatepost makes of it.
+fn reload(config: &Config, voice: &Voice) -> ExitCode {
+    let pid = running(&config.process.pid);
+    if pid.is_ok() {
+        let found = check::start_up(config);
+        voice.tell_all(&found.list);
+        if found.any_error() {
+            return ExitCode::FAILURE;
+        }
+    }
+    let refused = pid.and_then(|pid| {
+        let trouble = |error: io::Error| (Level::Alert, format!("the answer cannot be received{}", Errno(&error)));
+        let expected = Expected::new().map_err(trouble)?;
+        expected.signal(pid).map_err(|error| not_sent(pid, rustix::process::Signal::HUP, &error))?;
+        let silent = |_| (Level::Error, "no answer: whether the configuration was loaded is in the log".to_string());
+        expected.outcome().map_err(silent)?.map_err(|mistakes| (Level::Emerg, mistakes))
+    });
+    match refused {
+        Ok(()) => ExitCode::SUCCESS,
+        Err((level, messages)) => {
+            messages.lines().for_each(|message| voice.tell(level, message));
+            ExitCode::FAILURE
+        }
+    }
+}
+
 /// The process that a pid file names.
 fn running(pid_file: &Path) -> Result<Pid, (Level, String)> {
     let name = pid_file.display();
@@ -120,10 +148,11 @@ fn kill(pid: Pid, signal: Signal) -> Result<(), (Level, String)> {
         Signal::Reopen => Os::USR1,
         Signal::Reload => Os::HUP,
     };
-    kill_process(pid, signal).map_err(|error| {
-        let error = io::Error::from(error);
-        (Level::Alert, format!("kill({}, {}) failed{}", pid.as_raw_nonzero(), signal.as_raw(), Errno(&error)))
-    })
+    kill_process(pid, signal).map_err(|error| not_sent(pid, signal, &error.into()))
+}
+
+fn not_sent(pid: Pid, signal: rustix::process::Signal, error: &io::Error) -> (Level, String) {
+    (Level::Alert, format!("kill({}, {}) failed{}", pid.as_raw_nonzero(), signal.as_raw(), Errno(error)))
 }
 
 /// Writes a line to standard error; if nobody reads it, there is nobody to tell.

@@ -17,7 +17,7 @@ const ATTEMPTS: u32 = 5;
 const INTERVAL: Duration = Duration::from_millis(500);
 
 /// Opens every socket, or none. What goes wrong is told to `say`, in nginx's words.
-pub fn open_all(sockets: &[config::Socket], say: &dyn Fn(Level, fmt::Arguments<'_>)) -> Option<Vec<OwnedFd>> {
+pub fn open_all(sockets: &[&config::Socket], say: &dyn Fn(Level, fmt::Arguments<'_>)) -> Option<Vec<OwnedFd>> {
     let mut opened: Vec<Option<OwnedFd>> = sockets.iter().map(|_| None).collect();
     for attempt in 1..=ATTEMPTS {
         for (socket, slot) in sockets.iter().zip(&mut opened).filter(|(_, slot)| slot.is_none()) {
@@ -41,6 +41,17 @@ pub fn open_all(sockets: &[config::Socket], say: &dyn Fn(Level, fmt::Arguments<'
     }
     say(Level::Emerg, format_args!("still could not bind()"));
     None
+}
+
+/// Gives a socket that is open the options of a new configuration, as far as they can be changed: all but `ipv6only` and
+/// `multipath`, as with nginx.
+pub fn adjust(open: &OwnedFd, socket: &config::Socket, say: &dyn Fn(Level, fmt::Arguments<'_>)) {
+    let listener = socket2::SockRef::from(open);
+    let adjusted =
+        tune(&listener, &socket.options).and_then(|()| listener.listen(socket.options.backlog).named("listen()"));
+    if let Err(Failure { call, error }) = adjusted {
+        say(Level::Alert, format_args!("{call} to {} failed, ignored{}", socket.address, Errno(&error)));
+    }
 }
 
 /// Removes the files of Unix domain sockets, so that the next start can bind them.

@@ -111,9 +111,19 @@ impl PidFile {
         Ok(PidFile { path: path.to_path_buf(), file })
     }
 
+    /// Writes another in its stead.
+    ///
+    /// # Errors
+    /// When the other cannot be written; this one stays.
+    pub fn move_to(&mut self, path: &Path) -> anyhow::Result<()> {
+        let other = PidFile::create(path)?;
+        std::mem::replace(self, other).remove();
+        Ok(())
+    }
+
     /// Removes it. Where that is not allowed any more, since the process gave its rights away, it is emptied, so that
     /// nobody sends a signal to whoever has our number next.
-    pub fn remove(self) {
+    pub fn remove(&self) {
         if std::fs::remove_file(&self.path).is_err() {
             let _ = self.file.set_len(0);
         }

@@ -63,6 +63,10 @@ pub enum End {
     Broken(Side, io::Error),
     /// Nobody said anything for too long.
     TimedOut,
+    /// It was ended from outside, with its configuration (`worker_shutdown_timeout`).
+    ShutDown,
+    /// By a mistake of ours; what the panic says.
+    Panicked(String),
 }
 
 /// Which of the two.

@@ -3,14 +3,19 @@
 //! [`run`] tells it from top to bottom. The login is one future; when it ends it gives a [`Proxied`], and the relay is a
 //! task of its own: a task keeps the size of its largest state for life, and most sessions are idle relays.
 
+use std::any::Any;
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use gatepost_proto::{Attempt, FrontEnd, Output, Rejection, Step, imap, pop3, smtp};
 use tokio::time::{Instant, sleep, timeout_at};
 use zeroize::Zeroize;
 
-use crate::accept::{Accepted, Permit};
+use crate::accept::{Accepted, Leave, Permit};
 use crate::auth::{self, Verdict};
 use crate::config;
 use crate::log::Level;
@@ -25,9 +30,36 @@ const LONGEST_WAIT: Duration = Duration::from_secs(180);
 
 /// Lives through one session.
 pub async fn run(accepted: Accepted) {
-    if let Ok(proxied) = log_in(accepted).await {
-        tokio::spawn(proxied.relay());
+    let leave = Leave::of(&accepted.permit);
+    let (door, number, peer) = (accepted.door.clone(), accepted.number, accepted.peer.clone());
+    let lost = |level, what: &str| {
+        let context = format!("client: {peer}, server: {}", door.text);
+        door.log().write(level, Some(number), format_args!("{what} while in auth state, {context}"));
+    };
+    let login = pin!(log_in(accepted));
+    tokio::select! {
+        biased;
+        done = unwound(login) => match done {
+            Ok(Ok(proxied)) => drop(tokio::spawn(proxied.relay())),
+            Ok(Err(Ended)) => {}
+            Err(panic) => lost(Level::Alert, &panic),
+        },
+        reason = leave.reason() => lost(Level::Info, reason),
     }
+}
+
+/// What a future comes to, or what its panic says: a mistake of ours costs the session it happens in, and no other.
+async fn unwound<F: Future>(mut future: Pin<&mut F>) -> Result<F::Output, String> {
+    poll_fn(move |cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+        Ok(poll) => poll.map(Ok),
+        Err(payload) => Poll::Ready(Err(panic_message(&*payload))),
+    })
+    .await
+}
+
+fn panic_message(payload: &(dyn Any + Send)) -> String {
+    let text = payload.downcast_ref::<String>().map(String::as_str).or_else(|| payload.downcast_ref::<&str>().copied());
+    format!("panicked: {}", text.unwrap_or("no message"))
 }
 
 /// The session ended before it was proxied; whatever was to be said about that has been said and logged.
@@ -313,9 +345,15 @@ impl Proxied {
         log.context.action = "";
         log.write(Level::Info, format_args!("client logged in"));
         log.shrink();
+        permit.settle();
         let mut relay = Relay::new(stream, upstream, to_upstream, to_client, limits);
         async move {
-            let end = relay.run().await;
+            let run = pin!(relay.run());
+            let end = tokio::select! {
+                biased;
+                end = unwound(run) => end.unwrap_or_else(End::Panicked),
+                () = permit.generation().over() => End::ShutDown,
+            };
             tell_end(&mut log, end);
             drop(permit);
         }
@@ -325,6 +363,16 @@ impl Proxied {
 fn tell_end(log: &mut SessionLog, end: End) {
     match end {
         End::Done => {}
+        End::ShutDown => {
+            log.context.action = "proxying";
+            log.write(Level::Info, format_args!("shutdown timeout"));
+            return;
+        }
+        End::Panicked(panic) => {
+            log.context.action = "proxying";
+            log.write(Level::Alert, format_args!("{panic}"));
+            return;
+        }
         End::TimedOut => {
             log.context.action = "proxying";
             log.write(Level::Info, format_args!("client timed out (110: Connection timed out)"));

@@ -6,8 +6,10 @@ use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::RecvFlags;
 
+use super::state::{Listeners, Prepared};
 use crate::channel::{self, Inbox, ToMaster, ToWorker};
 use crate::worker::entry::TITLE;
 
@@ -24,6 +26,8 @@ pub struct Worker {
     socket: OwnedFd,
     inbox: Inbox,
     started: Instant,
+    /// How many configurations it was given and has not answered for.
+    unanswered: u32,
 }
 
 impl Worker {
@@ -36,7 +40,7 @@ impl Worker {
         let kept = ENVIRONMENT.iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
         let child =
             Command::new("/proc/self/exe").arg0(TITLE).env_clear().envs(kept).stdin(Stdio::from(theirs)).spawn()?;
-        Ok(Worker { child, socket, inbox: Inbox::default(), started: Instant::now() })
+        Ok(Worker { child, socket, inbox: Inbox::default(), started: Instant::now(), unanswered: 0 })
     }
 
     /// Its number.
@@ -49,10 +53,46 @@ impl Worker {
         channel::send(self.socket.as_fd(), message, descriptors)
     }
 
-    /// What it says, if it says something; an error when it is gone.
-    pub fn hear(&mut self, flags: RecvFlags) -> io::Result<ToMaster> {
-        let received = self.inbox.receive(self.socket.as_fd(), flags)?;
+    /// Gives it a configuration.
+    ///
+    /// # Errors
+    /// When it is gone.
+    pub fn load(&mut self, prepared: &Prepared, listeners: &Listeners) -> io::Result<()> {
+        self.unanswered += 1;
+        prepared.load(listeners, |message, descriptors| self.say(message, descriptors))
+    }
+
+    /// What it says of a configuration, if it says something.
+    ///
+    /// # Errors
+    /// `WouldBlock` when it does not; others when it is gone.
+    pub fn hear(&mut self) -> io::Result<ToMaster> {
+        let received = self.inbox.receive(self.socket.as_fd(), RecvFlags::DONTWAIT)?;
+        self.unanswered = self.unanswered.saturating_sub(1);
         received.map(|(message, _)| message).ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+    }
+
+    /// Waits for what it says of the last configuration.
+    ///
+    /// # Errors
+    /// When it is gone, or takes too long.
+    pub fn answer(&mut self, deadline: Instant) -> io::Result<ToMaster> {
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            let timeout = Timespec::try_from(left).map_err(io::Error::other)?;
+            match poll(&mut [PollFd::new(&self.socket, PollFlags::IN)], Some(&timeout)) {
+                Err(rustix::io::Errno::INTR) => continue,
+                other => other?,
+            };
+            match self.hear() {
+                Ok(answer) if self.unanswered == 0 => return Ok(answer),
+                Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
+                _ => {}
+            }
+        }
     }
 
     /// How it ended, if it has.

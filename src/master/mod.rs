@@ -4,6 +4,7 @@
 //! another when the worker dies, and does what signals ask for, with nginx's meanings. It has one thread.
 
 mod child;
+mod reload;
 mod signals;
 pub mod state;
 
@@ -11,15 +12,15 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::net::RecvFlags;
 
 use self::child::{Patience, Worker, describe};
 use self::signals::{Order, Received, Signals};
-use self::state::{Listeners, Prepared};
+use self::state::{Listeners, Prepared, Source};
 use crate::channel::{ToMaster, ToWorker};
 use crate::listen;
 use crate::log::Level;
-use crate::process::Waiting;
+use crate::process::{PidFile, Waiting};
+use crate::reply;
 
 /// How long a worker may take to end when told to end now.
 const LAST_WORDS: Duration = Duration::from_secs(5);
@@ -27,6 +28,8 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 /// A master at work.
 pub struct Master {
     signals: Signals,
+    source: Source,
+    pid_file: PidFile,
     state: Prepared,
     listeners: Listeners,
     worker: Option<Worker>,
@@ -56,9 +59,17 @@ impl Master {
     ///
     /// # Errors
     /// When the system refuses.
-    pub fn new(state: Prepared, listeners: Listeners, waiting: Option<Waiting>) -> io::Result<Master> {
+    pub fn new(
+        source: Source,
+        pid_file: PidFile,
+        state: Prepared,
+        listeners: Listeners,
+        waiting: Option<Waiting>,
+    ) -> io::Result<Master> {
         Ok(Master {
             signals: Signals::new()?,
+            source,
+            pid_file,
             state,
             listeners,
             worker: None,
@@ -108,8 +119,8 @@ impl Master {
 
     fn start_worker(&mut self) {
         self.start_at = None;
-        let started = Worker::start().and_then(|worker| {
-            self.state.load(&self.listeners, |message, descriptors| worker.say(message, descriptors))?;
+        let started = Worker::start().and_then(|mut worker| {
+            worker.load(&self.state, &self.listeners)?;
             Ok(worker)
         });
         match started {
@@ -143,12 +154,8 @@ impl Master {
 
     fn hear_worker(&mut self) {
         let Some(worker) = &mut self.worker else { return };
-        match worker.hear(RecvFlags::DONTWAIT) {
-            Ok(ToMaster::Ready) => {
-                if let Some(waiting) = self.waiting.take() {
-                    waiting.all_is_well();
-                }
-            }
+        match worker.hear() {
+            Ok(ToMaster::Ready) => self.served(),
             Ok(ToMaster::Failed(mistakes)) => {
                 for mistake in &mistakes {
                     self.log(Level::Emerg, format_args!("{mistake}"));
@@ -159,8 +166,15 @@ impl Master {
         }
     }
 
+    /// Tells whoever waits for the start.
+    fn served(&mut self) {
+        if let Some(waiting) = self.waiting.take() {
+            waiting.all_is_well();
+        }
+    }
+
     fn obey(&mut self, signal: Received) {
-        let Received { number, name, order, sender, .. } = signal;
+        let Received { number, name, order, sender, value } = signal;
         self.log(Level::Notice, format_args!("signal {number} ({name}) received from {sender}"));
         match order {
             Order::Stop => {
@@ -178,7 +192,8 @@ impl Master {
                 self.stop_accepting();
             }
             Order::Reopen => self.reopen(),
-            Order::Reload => self.log(Level::Error, format_args!("reloading is not there yet")),
+            Order::Reload if matches!(self.plan, Plan::Serve | Plan::Drain) => self.reload(value),
+            Order::Reload => reply::answer(value, Err(&["it is shutting down".to_string()])),
             Order::Upgrade => self.log(Level::Error, format_args!("a new binary cannot be started yet")),
             Order::Reap => self.reap(),
             Order::Quit | Order::Drain => {}
@@ -221,8 +236,14 @@ impl Master {
         self.try_again(worker.died_of_its_start());
     }
 
+    /// Leaves nothing behind.
+    pub fn clean_up(&mut self) {
+        self.pid_file.remove();
+        self.close_listeners();
+    }
+
     /// Listens no more.
-    pub fn close_listeners(&mut self) {
+    fn close_listeners(&mut self) {
         listen::remove_files(self.listeners.iter().map(|(address, _)| address));
         self.listeners.clear();
     }

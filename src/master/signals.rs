@@ -45,6 +45,8 @@ pub struct Received {
     pub order: Order,
     /// The process that sent it; 0 for the kernel.
     pub sender: u32,
+    /// The number that the sender gave with it; 0 for none.
+    pub value: u32,
 }
 
 /// Where they wait.
@@ -85,7 +87,8 @@ impl Signals {
         // SAFETY: the kernel has filled it in, and any bytes are one.
         let info: libc::signalfd_siginfo = unsafe { std::mem::transmute(bytes) };
         let (number, name, order) = ORDERS.into_iter().find(|(number, ..)| number.cast_unsigned() == info.ssi_signo)?;
-        Some(Received { number, name, order, sender: info.ssi_pid })
+        let value = if info.ssi_code == libc::SI_QUEUE { u32::try_from(info.ssi_ptr).unwrap_or(0) } else { 0 };
+        Some(Received { number, name, order, sender: info.ssi_pid, value })
     }
 }
 

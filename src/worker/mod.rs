@@ -20,17 +20,17 @@ use anyhow::Context as _;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::{JoinHandle, spawn_blocking};
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use self::control::Control;
 use self::load::{Load, Loaded};
 use self::signals::Signals;
-use crate::accept::{self, Accepted, Dispatcher, Gate};
+use crate::accept::{self, Dispatcher, Gate, Queue};
 use crate::addr::Address;
 use crate::channel::ToMaster;
 use crate::config::Process;
+use crate::life::Life;
 use crate::log::{Level, Log, Logs};
 use crate::service::{Door, Shared};
 
@@ -74,14 +74,10 @@ pub struct Listener {
 /// # Errors
 /// When the system does not give what is needed to begin.
 pub fn run(start: Start) -> anyhow::Result<()> {
-    let process = &start.process;
-    let limit = process.worker_connections.saturating_mul(process.worker_processes);
-    let (dispatcher, queues) = Dispatcher::new(limit, process.worker_processes - 1);
-    for queue in queues {
-        start_thread(queue)?;
-    }
+    let dispatcher = Arc::new(Dispatcher::new(connections(&start.process)));
+    start_threads(&dispatcher, start.process.worker_processes)?;
     let runtime = new_runtime()?;
-    let done = runtime.block_on(serve(start, Arc::new(dispatcher)));
+    let done = runtime.block_on(serve(start, dispatcher));
     // Sessions that are still there are not waited for.
     runtime.shutdown_background();
     done
@@ -91,7 +87,17 @@ fn new_runtime() -> anyhow::Result<Runtime> {
     Builder::new_current_thread().enable_all().build().context("the event loop cannot start")
 }
 
-fn start_thread(queue: UnboundedReceiver<Accepted>) -> anyhow::Result<()> {
+/// How many connections there may be.
+fn connections(process: &Process) -> usize {
+    process.worker_connections.saturating_mul(process.worker_processes)
+}
+
+/// Starts the threads that are missing.
+fn start_threads(dispatcher: &Dispatcher, count: usize) -> anyhow::Result<()> {
+    dispatcher.set_threads(count).into_iter().try_for_each(start_thread)
+}
+
+fn start_thread(queue: Queue) -> anyhow::Result<()> {
     let runtime = new_runtime()?;
     let serve = move || runtime.block_on(accept::serve(queue));
     thread::Builder::new().name("worker".to_string()).spawn(serve).context("pthread_create() failed")?;
@@ -105,7 +111,16 @@ async fn serve(start: Start, dispatcher: Arc<Dispatcher>) -> anyhow::Result<()> 
         Some(Master { socket, shared }) => (Some(Control::new(socket)?), Some(Arc::new(shared))),
         None => (None, None),
     };
-    let mut worker = Worker { process, acceptors: Vec::new(), dispatcher, logs, log, shared, leaving: None };
+    let mut worker = Worker {
+        process,
+        acceptors: Vec::new(),
+        dispatcher,
+        logs,
+        log,
+        shared,
+        generation: Arc::default(),
+        leaving: None,
+    };
     worker.open(listeners)?;
     if let Some(control) = &control {
         control.say(&ToMaster::Ready)?;
@@ -170,6 +185,8 @@ struct Worker {
     log: Arc<Log>,
     /// What a new configuration takes over; none where none can come.
     shared: Option<Arc<Shared>>,
+    /// The life of the configuration in force.
+    generation: Arc<Life>,
     /// It ends with the last session, or then.
     leaving: Option<Leaving>,
 }
@@ -197,13 +214,14 @@ impl Worker {
     fn open(&mut self, listeners: Vec<Listener>) -> anyhow::Result<()> {
         let known = |address: &Address| self.acceptors.iter().any(|acceptor| acceptor.address == *address);
         let (staying, new): (Vec<_>, Vec<_>) = listeners.into_iter().partition(|one| known(&one.address));
-        let new =
-            new.into_iter().map(|Listener { address, socket, doors }| self.accept(address, socket, Gate::new(doors)));
+        let new = new.into_iter().map(|Listener { address, socket, doors }| {
+            self.accept(address, socket, Gate::new(doors, &self.generation))
+        });
         let new = new.collect::<anyhow::Result<Vec<_>>>()?;
         self.acceptors.retain(|acceptor| staying.iter().any(|one| one.address == acceptor.address));
         for Listener { address, doors, .. } in staying {
             let acceptor = self.acceptors.iter().find(|acceptor| acceptor.address == address);
-            acceptor.expect("it was found a moment ago").gate.exchange(doors);
+            acceptor.expect("it was found a moment ago").gate.exchange(doors, &self.generation);
         }
         self.acceptors.extend(new);
         Ok(())
@@ -258,8 +276,16 @@ impl Worker {
         // Reading keys and users takes its time, and this thread has sessions.
         let built = spawn_blocking(move || load.read()?.build(&logs, shared.as_deref())).await;
         let Loaded { process, listeners, log, shared } = built.map_err(|panic| vec![panic.to_string()])??;
-        self.open(listeners).map_err(|error| vec![format!("{error:#}")])?;
+        let superseded = std::mem::take(&mut self.generation);
+        if let Err(error) = self.open(listeners) {
+            self.generation = superseded;
+            return Err(vec![format!("{error:#}")]);
+        }
+        if let Some(patience) = self.process.worker_shutdown_timeout {
+            tokio::spawn(end_after(patience, superseded));
+        }
         self.logs.reopen();
+        self.adjust(&process);
         self.process = process;
         self.log = log;
         self.shared = Some(Arc::new(shared));
@@ -267,9 +293,23 @@ impl Worker {
         Ok(())
     }
 
+    /// Sets what is counted.
+    fn adjust(&self, process: &Process) {
+        self.dispatcher.set_limit(connections(process));
+        if let Err(error) = start_threads(&self.dispatcher, process.worker_processes) {
+            self.log.write(Level::Alert, None, format_args!("{error:#}"));
+        }
+    }
+
     /// From now on these are the logs.
     fn take_logs(&self, files: load::Files) {
         self.logs.supply(files);
         self.logs.reopen();
     }
+}
+
+/// Ends the sessions of a superseded configuration when they have had their time.
+async fn end_after(patience: Duration, generation: Arc<Life>) {
+    sleep(patience).await;
+    generation.end();
 }

@@ -63,6 +63,13 @@ impl Running {
         command(self.prefix.path()).args(options).stderr(Stdio::piped()).output().unwrap()
     }
 
+    /// Reloads, and waits until it has happened.
+    #[track_caller]
+    pub(crate) fn reload_now(&self) {
+        let output = self.call(&["-s", "reload"]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(self.master(), signal).unwrap();
     }

@@ -1,0 +1,146 @@
+//! A new configuration: all of it, or nothing.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Resource, Rlimit, prlimit, setpriority_process};
+
+use super::state::{Listeners, Prepared};
+use super::{Master, Plan};
+use crate::addr::Address;
+use crate::channel::ToMaster;
+use crate::config::{self, Process, Recording};
+use crate::log::{Errno, Level};
+use crate::{listen, reply};
+
+/// How long a worker may take to build a configuration.
+const PATIENCE: Duration = Duration::from_secs(50);
+
+impl Master {
+    /// Reads the configuration anew, and answers who asked for it.
+    pub(super) fn reload(&mut self, asked_by: u32) {
+        self.log(Level::Notice, format_args!("reconfiguring"));
+        let outcome = self.try_reload();
+        if let Err(mistakes) = &outcome {
+            for mistake in mistakes {
+                self.log(Level::Emerg, format_args!("{mistake}"));
+            }
+            self.log(Level::Error, format_args!("the configuration stays as it is"));
+        }
+        reply::answer(asked_by, outcome.as_ref().map(|()| ()).map_err(Vec::as_slice));
+    }
+
+    fn try_reload(&mut self) -> Result<(), Vec<String>> {
+        let prepared = self.prepare()?;
+        let (listeners, new) = self.open(&prepared)?;
+        if let Err(mistakes) = self.hand_over(&prepared, &listeners) {
+            listen::remove_files(&new);
+            return Err(mistakes);
+        }
+        self.adopt(prepared, listeners);
+        Ok(())
+    }
+
+    fn prepare(&self) -> Result<Prepared, Vec<String>> {
+        let recording = Arc::new(Recording::of_machine());
+        let loaded = config::load(&self.source.paths, self.source.globals.as_deref(), &*recording);
+        let Some(config) = loaded.config else {
+            return Err(loaded.diagnostics.iter().map(ToString::to_string).collect());
+        };
+        for diagnostic in &loaded.diagnostics {
+            self.log(diagnostic.level, format_args!("{diagnostic}"));
+        }
+        Prepared::new(&self.source, config, &recording, &|level, message| self.log(level, message))
+    }
+
+    /// The sockets of a configuration: those that are open already, and new ones, whose addresses it gives too.
+    fn open(&self, prepared: &Prepared) -> Result<(Listeners, Vec<Address>), Vec<String>> {
+        let known = |address: &Address| self.listeners.iter().find(|(known, _)| known == address);
+        let is_new = |socket: &&config::Socket| known(&socket.address).is_none();
+        let new: Vec<&config::Socket> = prepared.sockets.iter().filter(is_new).collect();
+        let addresses: Vec<Address> = new.iter().map(|socket| socket.address.clone()).collect();
+        let opened = listen::open_all(&new, &|level, message| self.log(level, message));
+        let refused = || vec!["the listening sockets of the new configuration cannot be opened".to_string()];
+        let mut opened = opened.ok_or_else(refused)?.into_iter();
+        let mut listeners = Vec::with_capacity(prepared.sockets.len());
+        for socket in &prepared.sockets {
+            let descriptor: std::io::Result<OwnedFd> = match known(&socket.address) {
+                Some((_, open)) => {
+                    listen::adjust(open, socket, &|level, message| self.log(level, message));
+                    open.try_clone()
+                }
+                None => Ok(opened.next().expect("one was opened for each that is new")),
+            };
+            let descriptor = descriptor.map_err(|error| vec![format!("dup() failed{}", Errno(&error))])?;
+            listeners.push((socket.address.clone(), descriptor));
+        }
+        Ok((listeners, addresses))
+    }
+
+    /// Has the worker take the configuration; where there is none, the next one will.
+    fn hand_over(&mut self, prepared: &Prepared, listeners: &Listeners) -> Result<(), Vec<String>> {
+        let Some(worker) = &mut self.worker else { return Ok(()) };
+        let lost = |error: std::io::Error| vec![format!("the worker process cannot be told: {error}")];
+        worker.load(prepared, listeners).map_err(lost)?;
+        match worker.answer(Instant::now() + PATIENCE) {
+            Ok(ToMaster::Ready) => Ok(()),
+            Ok(ToMaster::Failed(mistakes)) => Err(mistakes),
+            Err(error) => {
+                // Nobody knows what it has in force: the next one has what is good.
+                worker.kill();
+                Err(lost(error))
+            }
+        }
+    }
+
+    fn adopt(&mut self, prepared: Prepared, listeners: Listeners) {
+        let gone = self.listeners.iter().map(|(address, _)| address);
+        listen::remove_files(gone.filter(|address| listeners.iter().all(|(other, _)| other != *address)));
+        self.listeners = listeners;
+        if prepared.process.pid != self.state.process.pid
+            && let Err(error) = self.pid_file.move_to(&prepared.process.pid)
+        {
+            self.log(Level::Alert, format_args!("{error:#}"));
+        }
+        self.adjust_worker(&prepared.process);
+        self.state = prepared;
+        if matches!(self.plan, Plan::Drain) {
+            self.plan = Plan::Serve;
+        }
+        if self.worker.is_none() {
+            self.start_at = Some(Instant::now());
+        }
+        self.served();
+    }
+
+    /// Sets what only root can set for a process that runs, and tells what nobody can.
+    fn adjust_worker(&self, new: &Process) {
+        let old = &self.state.process;
+        let Some(worker) = &self.worker else { return };
+        let pid = Pid::from_raw(worker.pid().cast_signed());
+        for (what, name, before, value) in [
+            (Resource::Nofile, "RLIMIT_NOFILE", old.worker_rlimit_nofile, new.worker_rlimit_nofile),
+            (Resource::Core, "RLIMIT_CORE", old.worker_rlimit_core, new.worker_rlimit_core),
+        ] {
+            let Some(value) = value.filter(|_| value != before) else { continue };
+            if let Err(error) = prlimit(pid, what, Rlimit { current: Some(value), maximum: Some(value) }) {
+                self.log(Level::Alert, format_args!("prlimit({name}, {value}) failed{}", Errno(&error.into())));
+            }
+        }
+        if old.worker_priority != new.worker_priority
+            && let Err(error) = setpriority_process(pid, new.worker_priority)
+        {
+            let priority = new.worker_priority;
+            self.log(Level::Alert, format_args!("setpriority({priority}) failed{}", Errno(&error.into())));
+        }
+        for (name, differs) in
+            [("user", old.user != new.user), ("working_directory", old.working_directory != new.working_directory)]
+        {
+            if differs {
+                let message = format_args!("a new \"{name}\" is for the next worker process, this one keeps its own");
+                self.log(Level::Warn, message);
+            }
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! A new configuration in place: nobody is refused, nobody is dropped, and a bad one changes nothing.
+
+use std::fs;
+use std::net::{TcpListener, TcpStream};
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal};
+
+use crate::harness::{Conn, PATIENCE};
+use crate::running::{Running, await_some, free_address};
+
+const ONE: &str = "server { listen @at@; protocol imap; }";
+
+#[track_caller]
+fn refused_reload(running: &Running, message: &str) {
+    let output = running.call(&["-s", "reload"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.contains(message), "{said}");
+}
+
+#[test]
+fn listeners_come_and_go_and_sessions_stay() {
+    let running = Running::start("");
+    let worker = running.worker();
+    let (mut client, mut server) = running.session();
+    let other = free_address();
+    running.configure("", &format!("{ONE} server {{ listen {other}; protocol pop3; }}"));
+    running.reload_now();
+    Conn::connect(other).expect("+OK POP3 ready\r\n");
+    running.client();
+    running.configure("", &format!("server {{ listen {other}; protocol smtp; server_name mx; }}"));
+    running.reload_now();
+    Conn::connect(other).expect("220 mx ESMTP ready\r\n");
+    await_some("end of listening", || TcpStream::connect(running.at).err());
+    client.send("b NOOP\r\n");
+    server.expect("b NOOP\r\n");
+    assert_eq!(running.worker(), worker);
+}
+
+#[test]
+fn users_are_read_with_the_rights_of_the_master() {
+    let users = "server { auth_users_file users; listen @at@; protocol imap; }";
+    let running = Running::start_with("", users);
+    running.client().ask("a LOGIN new p\r\n", "a NO Invalid login or password\r\n");
+    let file = running.prefix().join("users");
+    fs::write(file, format!("new:{{PLAIN}}p:{}\n", running.backend.address())).unwrap();
+    running.reload_now();
+    let mut client = running.client();
+    client.send("a LOGIN new p\r\n");
+    running.backend.accept().send("* OK\r\n").expect("a LOGIN {3}\r\n");
+}
+
+#[test]
+fn a_bad_configuration_changes_nothing() {
+    let running = Running::start("");
+    running.configure("bogus;", ONE);
+    refused_reload(&running, "unknown directive \"bogus\"");
+    running.signal(Signal::HUP);
+    let line = running.await_log("unknown directive \"bogus\"");
+    assert!(line.contains("[emerg]"), "{line}");
+    running.await_log("the configuration stays as it is");
+    running.client();
+
+    running.configure("", "server { auth_users_file none; listen @at@; protocol imap; }");
+    refused_reload(&running, "none\" failed (2: No such file or directory)");
+    running.session();
+}
+
+#[test]
+fn a_listener_that_cannot_be_opened_changes_nothing() {
+    let running = Running::start("");
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let other = taken.local_addr().unwrap();
+    running.configure("", &format!("server {{ listen {other}; protocol pop3; }}"));
+    refused_reload(&running, "the listening sockets of the new configuration cannot be opened");
+    running.await_log(&format!("bind() to {other} failed (98: Address already in use)"));
+    running.session();
+}
+
+#[test]
+fn sessions_of_a_superseded_configuration_have_their_time() {
+    let running = Running::start("worker_shutdown_timeout 300ms;");
+    let (mut old, _old_server) = running.session();
+    let mut newcomer = running.client();
+    running.reload_now();
+    let (mut new, mut new_server) = running.session();
+    old.expect_close();
+    newcomer.expect_close();
+    let line = running.await_log("shutdown timeout while proxying");
+    assert!(line.contains("[info]"), "{line}");
+    new.send("b NOOP\r\n");
+    new_server.expect("b NOOP\r\n");
+}
+
+#[test]
+fn hup_brings_a_drained_worker_back() {
+    let running = Running::start("");
+    let worker = running.worker();
+    let (client, server) = running.session();
+    running.signal(Signal::WINCH);
+    running.await_log("gracefully shutting down");
+    running.reload_now();
+    running.client();
+    assert_eq!(running.worker(), worker);
+    running.signal(Signal::WINCH);
+    drop((client, server));
+    running.await_log("exited with code 0");
+    running.reload_now();
+    running.client();
+    assert_ne!(running.worker(), worker);
+}
+
+#[test]
+fn threads_and_connections_change() {
+    let running = Running::start("worker_processes 3; events { worker_connections 64; }");
+    let mut sessions: Vec<_> = (0..4).map(|_| running.session()).collect();
+    running.configure("worker_processes 1; events { worker_connections 512; }", ONE);
+    running.reload_now();
+    sessions.push(running.session());
+    for (client, server) in &mut sessions {
+        client.send("b NOOP\r\n");
+        server.expect("b NOOP\r\n");
+    }
+    drop(sessions);
+    let threads = || fs::read_dir(format!("/proc/{}/task", running.worker().as_raw_nonzero())).unwrap().count();
+    await_some("end of the other threads", || (threads() <= 2).then_some(()));
+}
+
+/// How many reloads, and how long they may take together.
+const RELOADS: usize = 1000;
+const AS_LONG_AS: Duration = Duration::from_secs(20);
+
+#[test]
+fn a_thousand_reloads_under_load() {
+    let running = Running::start("events { worker_connections 1024; } error_log error.log error;");
+    let (mut client, mut server) = running.session();
+    let over = AtomicBool::new(false);
+    let greeted = AtomicUsize::new(0);
+    let at = running.at;
+    let (over, greeted) = (&over, &greeted);
+    let (first, last, done) = std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(move || {
+                while !over.load(Ordering::Relaxed) {
+                    let mut client = Conn::connect(at);
+                    client.expect("* OK IMAP4 ready\r\n").ask("a LOGOUT\r\n", "* BYE\r\na OK completed\r\n");
+                    client.expect_close();
+                    greeted.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        let end = Instant::now() + AS_LONG_AS;
+        let reloads = if std::env::var_os("QUICK").is_some() { RELOADS / 10 } else { RELOADS };
+        let (mut first, mut done) = (None, 0);
+        for number in 0..reloads {
+            let (master, worker) = (running.master(), running.worker());
+            reload_by_signal(&running);
+            done += 1;
+            if number == reloads / 10 {
+                first = Some([resources(master), resources(worker)]);
+            }
+            if Instant::now() > end {
+                break;
+            }
+        }
+        over.store(true, Ordering::Relaxed);
+        (first.unwrap(), [resources(running.master()), resources(running.worker())], done)
+    });
+    println!("{done} reloads, {} clients, {first:?} {last:?}", greeted.load(Ordering::Relaxed));
+    for ((kilobytes, descriptors), (more_kilobytes, more_descriptors)) in first.into_iter().zip(last) {
+        assert!(more_kilobytes < kilobytes + 4096, "{kilobytes} KB became {more_kilobytes}");
+        assert!(more_descriptors < descriptors + 10, "{descriptors} descriptors became {more_descriptors}");
+    }
+    client.send("b NOOP\r\n");
+    server.expect("b NOOP\r\n");
+}
+
+/// What `-s reload` does besides trying the configuration: a signal with a number, an answer to that number.
+fn reload_by_signal(running: &Running) {
+    static NUMBER: AtomicUsize = AtomicUsize::new(1);
+    let number = std::process::id() as usize * 4096 + NUMBER.fetch_add(1, Ordering::Relaxed);
+    let number = number & 0xffff_ffff;
+    let place = SocketAddr::from_abstract_name(format!("gatepost-reload-{number:08x}")).unwrap();
+    let socket = UnixDatagram::bind_addr(&place).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let value = libc::sigval { sival_ptr: std::ptr::without_provenance_mut(number) };
+    // SAFETY: the value is a number for whoever gets it.
+    assert_eq!(unsafe { libc::sigqueue(running.master().as_raw_nonzero().get(), libc::SIGHUP, value) }, 0);
+    let mut answer = [0; 1024];
+    let length = socket.recv(&mut answer).unwrap();
+    assert_eq!(&answer[..length], [0], "{}", String::from_utf8_lossy(&answer[..length]));
+}
+
+/// Memory in KB, and open descriptors.
+fn resources(pid: Pid) -> (usize, usize) {
+    let pid = pid.as_raw_nonzero();
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
+    let kilobytes = line.split_whitespace().next().unwrap().parse().unwrap();
+    (kilobytes, fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count())
+}
