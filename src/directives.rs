@@ -9,7 +9,7 @@ use crate::config::ProxyProtocol;
 use crate::config::call::{Call, Outcome};
 use crate::config::setters::{self, APOP, CRAM_MD5, EXTERNAL, LOGIN, NONE, PLAIN};
 use crate::config::settings::{MailSettings, MainSettings};
-use crate::config::{error_log, ignored, listen, tls};
+use crate::config::{affinity, error_log, ignored, listen, tls};
 use crate::tls::options::{UpstreamTls, VerifyClient};
 
 /// Outside every block, and in `-g`.
@@ -79,14 +79,14 @@ pub const DIRECTIVES: &[Entry<Action>] = &[
     row("worker_shutdown_timeout", MAIN, ONE, Main(|m, c| c.milliseconds(&mut m.worker_shutdown_timeout))),
     row("working_directory", MAIN, ONE, Main(|m, c| c.path(&mut m.working_directory))),
     row("debug_points", MAIN, ONE, Main(ignored::debug_points)),
-    row("env", MAIN, ONE, Main(ignored::env)),
+    row("env", MAIN, ONE, Main(affinity::env)),
     row("load_module", MAIN, ONE, Main(ignored::load_module)),
     row("lock_file", MAIN, ONE, Main(ignored::text)),
     row("pcre_jit", MAIN, ONE, Main(ignored::flag)),
     row("ssl_engine", MAIN, ONE, Main(ignored::text)),
     row("thread_pool", MAIN, Arity::between(2, 3), Main(ignored::thread_pool)),
     row("timer_resolution", MAIN, ONE, Main(ignored::milliseconds)),
-    row("worker_cpu_affinity", MAIN, Arity::ANY, Main(ignored::cpu_affinity)),
+    row("worker_cpu_affinity", MAIN, Arity::ANY, Main(affinity::cpu_affinity)),
     // Events.
     row("worker_connections", EVENTS, ONE, Main(setters::worker_connections)),
     row("accept_mutex", EVENTS, ONE, Main(ignored::flag)),

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use rustix::process::{Resource, Rlimit};
+use rustix::thread::{CpuSet, sched_setaffinity};
 
 use crate::config::Process;
 use crate::log::{self, Errno, Level};
@@ -154,6 +155,21 @@ pub fn apply_limits(process: &Process) -> Vec<String> {
         failures.push(format!("chdir(\"{}\") failed{}", directory.display(), Errno(&error)));
     }
     failures
+}
+
+/// The processors that a thread of this number may use (`worker_cpu_affinity`); none for all.
+pub fn processors(process: &Process, number: usize) -> Vec<usize> {
+    let all = std::thread::available_parallelism().map_or(1, usize::from);
+    process.cpu_affinity.as_ref().map_or_else(Vec::new, |affinity| affinity.of_thread(number, all))
+}
+
+/// Binds this thread to these processors, if there are any. One that cannot be bound runs anywhere.
+pub fn bind_to(processors: &[usize]) {
+    let mut set = CpuSet::new();
+    processors.iter().filter(|number| **number < CpuSet::MAX_CPU).for_each(|number| set.set(*number));
+    if set.count() > 0 {
+        let _ = sched_setaffinity(None, &set);
+    }
 }
 
 /// Gives the rights of root away for good (directive `user`). Does nothing for a process that has none.

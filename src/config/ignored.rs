@@ -64,37 +64,11 @@ pub fn event_method(main: &mut MainSettings, call: &mut Call<'_>) -> Outcome {
     })
 }
 
-/// `worker_cpu_affinity mask ...;` or `auto [mask]`
-pub fn cpu_affinity(main: &mut MainSettings, call: &mut Call<'_>) -> Outcome {
-    const MOST_PROCESSORS: usize = 1024;
-    once(main, call, |call| {
-        let auto = call.args[0] == "auto";
-        if auto && call.args.len() > 2 {
-            return Err("invalid number of arguments in \"worker_cpu_affinity\" directive".to_string());
-        }
-        for mask in &call.args[usize::from(auto)..] {
-            if mask.len() > MOST_PROCESSORS {
-                return Err(format!("\"worker_cpu_affinity\" supports up to {MOST_PROCESSORS} CPUs only"));
-            }
-            if let Some(other) = mask.chars().rev().find(|c| !matches!(c, ' ' | '0' | '1')) {
-                return Err(format!("invalid character \"{other}\" in \"worker_cpu_affinity\""));
-            }
-        }
-        Ok(())
-    })
-}
-
 /// `load_module file;`, which must stand before every block.
 pub fn load_module(main: &mut MainSettings, call: &mut Call<'_>) -> Outcome {
     if !main.blocks.is_empty() {
         return Err(call.wrong("is specified too late"));
     }
-    warn(call);
-    Ok(())
-}
-
-/// `env name[=value];`
-pub fn env(_: &mut MainSettings, call: &mut Call<'_>) -> Outcome {
     warn(call);
     Ok(())
 }

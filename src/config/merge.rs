@@ -39,6 +39,8 @@ pub fn process(main: &MainSettings, paths: &Paths) -> Process {
         worker_priority: main.worker_priority.unwrap_or(0),
         worker_shutdown_timeout: main.worker_shutdown_timeout.filter(|time| !time.is_zero()),
         working_directory: main.working_directory.clone(),
+        cpu_affinity: main.cpu_affinity.clone(),
+        env: main.env.clone(),
     }
 }
 

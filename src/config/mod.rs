@@ -6,6 +6,7 @@
 //! [`load()`] makes one from text. On the way there: [`settings`] are the directives as set by [`setters`] and the other
 //! modules named after directives, [`merge`] turns them into what stands here.
 
+pub mod affinity;
 pub mod call;
 pub mod check;
 mod diagnostic;
@@ -34,6 +35,7 @@ use crate::addr::Address;
 use crate::log;
 use crate::tls::options::{ClientOptions, ServerOptions, UpstreamTls};
 
+pub use affinity::Affinity;
 pub use diagnostic::Diagnostic;
 pub use load::load;
 pub use paths::Paths;
@@ -80,6 +82,10 @@ pub struct Process {
     pub worker_shutdown_timeout: Option<Duration>,
     /// `working_directory`.
     pub working_directory: Option<PathBuf>,
+    /// `worker_cpu_affinity`.
+    pub cpu_affinity: Option<Affinity>,
+    /// `env`: names, and values where they are not the master's.
+    pub env: Vec<(String, Option<String>)>,
 }
 
 /// One listening socket. On a port that one `listen` takes on the wildcard address, that one alone is bound, and the

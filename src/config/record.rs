@@ -184,7 +184,7 @@ mod tests {
         let replay = Recording::replay(postcard::from_bytes(&notes).unwrap());
         assert_eq!(answers(&replay), first);
         assert_eq!(replay.read(Path::new("/etc/passwd")).unwrap_err().raw_os_error(), Some(libc::ENOENT));
-        replay.forget_all_but(&[missing.clone()]);
+        replay.forget_all_but(std::slice::from_ref(&missing));
         assert_eq!(replay.read(&missing).unwrap_err().raw_os_error(), Some(libc::ENOENT));
         assert!(replay.read(&there).is_err());
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use gatepost_proto::{Mechanisms, Protocol};
 
+use super::affinity::Affinity;
 use super::diagnostic::Place;
 use super::listen::Listen;
 use super::tls::settings::{ClientSettings, ServerSettings};
@@ -29,6 +30,8 @@ pub struct MainSettings {
     pub worker_priority: Option<i32>,
     pub worker_shutdown_timeout: Option<Duration>,
     pub working_directory: Option<PathBuf>,
+    pub cpu_affinity: Option<Affinity>,
+    pub env: Vec<(String, Option<String>)>,
     /// The names of the blocks that were met.
     pub blocks: Vec<&'static str>,
     /// Directives without effect.

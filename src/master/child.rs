@@ -1,5 +1,6 @@
 //! The worker, as the master has it: a process, and a line to it.
 
+use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
@@ -31,15 +32,22 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Starts one: this same program again, even where its file has been replaced meanwhile.
+    /// Starts one: this same program again, even where its file has been replaced meanwhile. It has these variables in
+    /// its environment (directive `env`).
     ///
     /// # Errors
     /// When the system has no process to give.
-    pub fn start() -> io::Result<Worker> {
+    pub fn start(env: &[(String, Option<String>)]) -> io::Result<Worker> {
         let (socket, theirs) = channel::pair()?;
-        let kept = ENVIRONMENT.iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
-        let child =
-            Command::new("/proc/self/exe").arg0(TITLE).env_clear().envs(kept).stdin(Stdio::from(theirs)).spawn()?;
+        let mut command = Command::new("/proc/self/exe");
+        command.arg0(TITLE).env_clear().stdin(Stdio::from(theirs));
+        let kept = ENVIRONMENT.iter().map(|name| (*name, None));
+        for (name, value) in kept.chain(env.iter().map(|(name, value)| (name.as_str(), value.as_ref()))) {
+            if let Some(value) = value.map(OsString::from).or_else(|| std::env::var_os(name)) {
+                command.env(name, value);
+            }
+        }
+        let child = command.spawn()?;
         Ok(Worker { child, socket, inbox: Inbox::default(), started: Instant::now(), unanswered: 0 })
     }
 

@@ -119,7 +119,7 @@ impl Master {
 
     fn start_worker(&mut self) {
         self.start_at = None;
-        let started = Worker::start().and_then(|mut worker| {
+        let started = Worker::start(&self.state.process.env).and_then(|mut worker| {
             worker.load(&self.state, &self.listeners)?;
             Ok(worker)
         });

@@ -28,7 +28,7 @@ impl Master {
             }
             self.log(Level::Error, format_args!("the configuration stays as it is"));
         }
-        reply::answer(asked_by, outcome.as_ref().map(|()| ()).map_err(Vec::as_slice));
+        reply::answer(asked_by, outcome.as_ref().copied().map_err(Vec::as_slice));
     }
 
     fn try_reload(&mut self) -> Result<(), Vec<String>> {
@@ -134,9 +134,12 @@ impl Master {
             let priority = new.worker_priority;
             self.log(Level::Alert, format_args!("setpriority({priority}) failed{}", Errno(&error.into())));
         }
-        for (name, differs) in
-            [("user", old.user != new.user), ("working_directory", old.working_directory != new.working_directory)]
-        {
+        for (name, differs) in [
+            ("user", old.user != new.user),
+            ("working_directory", old.working_directory != new.working_directory),
+            ("worker_cpu_affinity", old.cpu_affinity != new.cpu_affinity),
+            ("env", old.env != new.env),
+        ] {
             if differs {
                 let message = format_args!("a new \"{name}\" is for the next worker process, this one keeps its own");
                 self.log(Level::Warn, message);

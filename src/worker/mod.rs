@@ -32,6 +32,7 @@ use crate::channel::ToMaster;
 use crate::config::Process;
 use crate::life::Life;
 use crate::log::{Level, Log, Logs};
+use crate::process;
 use crate::service::{Door, Shared};
 
 /// How often the way out looks whether everybody has left.
@@ -75,7 +76,8 @@ pub struct Listener {
 /// When the system does not give what is needed to begin.
 pub fn run(start: Start) -> anyhow::Result<()> {
     let dispatcher = Arc::new(Dispatcher::new(connections(&start.process)));
-    start_threads(&dispatcher, start.process.worker_processes)?;
+    start_threads(&dispatcher, &start.process)?;
+    process::bind_to(&process::processors(&start.process, 0));
     let runtime = new_runtime()?;
     let done = runtime.block_on(serve(start, dispatcher));
     // Sessions that are still there are not waited for.
@@ -93,13 +95,19 @@ fn connections(process: &Process) -> usize {
 }
 
 /// Starts the threads that are missing.
-fn start_threads(dispatcher: &Dispatcher, count: usize) -> anyhow::Result<()> {
-    dispatcher.set_threads(count).into_iter().try_for_each(start_thread)
+fn start_threads(dispatcher: &Dispatcher, process: &Process) -> anyhow::Result<()> {
+    let queues = dispatcher.set_threads(process.worker_processes);
+    let first = process.worker_processes - queues.len();
+    (first..).zip(queues).try_for_each(|(number, queue)| start_thread(queue, process, number))
 }
 
-fn start_thread(queue: Queue) -> anyhow::Result<()> {
+fn start_thread(queue: Queue, process: &Process, number: usize) -> anyhow::Result<()> {
     let runtime = new_runtime()?;
-    let serve = move || runtime.block_on(accept::serve(queue));
+    let processors = process::processors(process, number);
+    let serve = move || {
+        process::bind_to(&processors);
+        runtime.block_on(accept::serve(queue));
+    };
     thread::Builder::new().name("worker".to_string()).spawn(serve).context("pthread_create() failed")?;
     Ok(())
 }
@@ -296,7 +304,7 @@ impl Worker {
     /// Sets what is counted.
     fn adjust(&self, process: &Process) {
         self.dispatcher.set_limit(connections(process));
-        if let Err(error) = start_threads(&self.dispatcher, process.worker_processes) {
+        if let Err(error) = start_threads(&self.dispatcher, process) {
             self.log.write(Level::Alert, None, format_args!("{error:#}"));
         }
     }

@@ -7,6 +7,7 @@ mod deaths;
 #[allow(dead_code, unused_imports, reason = "the wire tests use the rest")]
 #[path = "../wire/harness/mod.rs"]
 mod harness;
+mod limits;
 mod reload;
 mod running;
 mod signals;

@@ -1,0 +1,76 @@
+//! Too many connections, too few descriptors, and what a worker is given.
+
+use std::fs;
+use std::net::TcpStream;
+
+use crate::harness::Conn;
+use crate::running::{Running, command_line, read};
+
+#[test]
+fn the_oldest_that_has_not_logged_in_makes_room() {
+    let running = Running::start("events { worker_connections 5; }");
+    let (mut client, mut server) = running.session();
+    let mut first = running.client();
+    let mut second = running.client();
+    let mut third = running.client();
+    let mut fourth = running.client();
+    first.expect_close();
+    second.expect_silence();
+    third.expect_silence();
+    fourth.expect_silence();
+    let line = running.await_log("closed to make room for another connection");
+    assert!(line.contains("[info]") && line.contains(&format!("client: {}", first.local())), "{line}");
+    let line = running.await_log("5 worker_connections are not enough");
+    assert!(line.contains("[alert]"), "{line}");
+    client.send("b NOOP\r\n");
+    server.expect("b NOOP\r\n");
+}
+
+#[test]
+fn where_all_are_logged_in_nobody_makes_room() {
+    let running = Running::start("events { worker_connections 2; }");
+    let (mut client, mut server) = running.session();
+    Conn::connect(running.at).expect_close();
+    running.await_log("2 worker_connections are not enough");
+    client.send("b NOOP\r\n");
+    server.expect("b NOOP\r\n");
+}
+
+#[test]
+fn without_descriptors_nothing_is_accepted_for_a_while() {
+    let running = Running::start("worker_rlimit_nofile 40; error_log error.log crit;");
+    let mut crowd: Vec<Conn> = (0..40).map(|_| Conn::connect(running.at)).collect();
+    let line = running.await_log("accept4() failed (24: Too many open files)");
+    assert!(line.contains("[crit]"), "{line}");
+    crowd[0].expect("* OK IMAP4 ready\r\n").ask("a NOOP\r\n", "a OK completed\r\n");
+    // The rest is greeted when others have gone.
+    let mut last = crowd.split_off(30);
+    drop(crowd);
+    for client in &mut last {
+        client.expect("* OK IMAP4 ready\r\n");
+    }
+    assert_eq!(running.log().matches("accept4() failed").count(), 1, "{}", running.log());
+}
+
+#[test]
+fn what_the_worker_is_given() {
+    let running =
+        Running::start("worker_cpu_affinity 1; env LANG=nobody; env PATH; worker_rlimit_core 0; worker_priority 3;");
+    TcpStream::connect(running.at).unwrap();
+    let worker = running.worker();
+    assert_eq!(command_line(worker), "gatepost: worker process");
+    let proc = format!("/proc/{}", worker.as_raw_nonzero());
+    let status = read(format!("{proc}/status").as_ref());
+    assert!(status.contains("Cpus_allowed_list:\t0\n"), "{status}");
+    let limits = read(format!("{proc}/limits").as_ref());
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+    assert_eq!(core.split_whitespace().nth(4), Some("0"), "{core}");
+    let stat = read(format!("{proc}/stat").as_ref());
+    assert_eq!(stat.rsplit(')').next().unwrap().split_whitespace().nth(16), Some("3"), "{stat}");
+    if let Ok(environment) = fs::read(format!("{proc}/environ")) {
+        let mut names: Vec<&[u8]> = environment.split(|byte| *byte == 0).collect();
+        names.retain(|name| !name.is_empty() && !name.starts_with(b"TZ=") && !name.starts_with(b"OPENSSL_CONF="));
+        names.retain(|name| !name.starts_with(b"PATH=") && !name.starts_with(b"SSL_CERT_FILE="));
+        assert_eq!(names, [b"LANG=nobody"]);
+    }
+}
