@@ -17,7 +17,7 @@ endif
 # In a directory of its own, so that the one build does not make the other's crates anew.
 AWS_LC = --features aws-lc --target-dir "$${CARGO_TARGET_DIR:-target}/aws-lc"
 
-.PHONY: build-deps-aws-lc help demo test test-deps test-nginx test-package test-aws-lc test-gatepost bench deb build-aws-lc lint build-deps clean
+.PHONY: build-deps-aws-lc help demo test test-deps test-nginx test-package test-aws-lc test-gatepost bench fuzz deny deb build-aws-lc lint build-deps clean
 
 help: ## This list.
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -57,6 +57,12 @@ test-aws-lc: build-deps-aws-lc
 test-gatepost:
 	$(CARGO) test --workspace --doc --quiet
 	$(RUN_TESTS) --workspace --all-targets
+
+fuzz: build-deps ## Fuzzes every parser and machine, a minute each (FUZZ_SECONDS=60).
+	@scripts/fuzz.sh
+
+deny: ## Checks the crates that Gatepost is built from: licences, versions, sources, advisories. Builds cargo-deny if it is missing.
+	@scripts/deny.sh
 
 deb: build-deps ## Builds the Debian package in target/debian/, and cargo-deb if it is missing.
 	@scripts/deb.sh

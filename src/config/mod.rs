@@ -8,9 +8,12 @@
 
 pub mod affinity;
 pub mod call;
+#[cfg(not(fuzzing))]
 pub mod check;
 mod diagnostic;
 pub mod error_log;
+#[cfg(any(test, fuzzing))]
+pub mod hostile;
 pub mod ignored;
 pub mod listen;
 mod load;
