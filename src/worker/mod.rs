@@ -75,6 +75,7 @@ pub struct Listener {
 /// # Errors
 /// When the system does not give what is needed to begin.
 pub fn run(start: Start) -> anyhow::Result<()> {
+    process::give_large_memory_back();
     let dispatcher = Arc::new(Dispatcher::new(connections(&start.process)));
     start_threads(&dispatcher, &start.process)?;
     process::bind_to(&process::processors(&start.process, 0));

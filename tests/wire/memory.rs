@@ -1,4 +1,4 @@
-//! What an idle session costs.
+//! What an idle session costs, and what is left of the work for logins.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -28,6 +28,30 @@ fn an_idle_session_over_tls_costs_little() {
     let conf = "listen @main@ ssl; protocol imap; ssl_certificate server.crt; ssl_certificate_key server.key;";
     let each = measure(conf, |proxy| Conn::connect(proxy.place("main")).tls(Client::new()));
     assert!(Subject::is_nginx() || each < TLS_LIMIT, "{each} bytes for each idle session over TLS");
+}
+
+#[test]
+fn what_a_password_costs_is_given_back() {
+    const LOGINS: usize = 40;
+    const LIMIT: usize = 20 * 1024 * 1024;
+    if Subject::is_nginx() {
+        return;
+    }
+    // A check of this takes 19 MB for some milliseconds.
+    let user = "u:$argon2id$v=19$m=19456,t=2,p=1$g/7T2g4IcAslXS8i3EF2sw$/OIFulzNMHxjp9eK8P6syP7ApSnxLcxfAndnVpwFeAg\n";
+    let conf = "error_log error.log info; pid pid; events {}
+        mail { auth_users_file users; proxy_pass 127.0.0.1; server { listen @main@; protocol imap; } }";
+    let proxy = Proxy::start(&[("users".into(), user.into())], conf, &[]);
+    let mut clients: Vec<_> = (0..LOGINS).map(|_| Conn::connect(proxy.place("main"))).collect();
+    clients.iter_mut().for_each(|client| {
+        client.line();
+        client.send("a LOGIN u wrong\r\n");
+    });
+    clients.iter_mut().for_each(|client| {
+        client.expect("a NO Invalid login or password\r\n");
+    });
+    let left = memory(&proxy);
+    assert!(left < LIMIT, "{left} bytes when {LOGINS} passwords have been checked");
 }
 
 /// Bytes for each of many idle sessions that begin with such a connection.
