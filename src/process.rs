@@ -11,6 +11,7 @@ use anyhow::{Context as _, bail};
 use rustix::process::{Resource, Rlimit};
 use rustix::thread::{CpuSet, sched_setaffinity};
 
+use crate::auth::users;
 use crate::config::Process;
 use crate::log::{self, Errno, Level};
 use crate::sandbox;
@@ -212,15 +213,27 @@ pub fn drop_privileges(user: &User) -> anyhow::Result<()> {
 /// When there is more than one thread: the others would keep their rights.
 pub fn confine(process: &Process) -> Vec<String> {
     assert_eq!(threads(), 1, "a process with threads cannot be confined");
-    // Both read files at their first use.
+    // These read files at their first use.
     log::read_time_zone();
+    users::processors();
     openssl::init();
-    if process.sandbox {
-        return sandbox::confine(process.worker_rlimit_core.is_some());
+    if !process.sandbox {
+        // As in nginx: leaving root has forbidden core files.
+        let _ = sandbox::set_dumpable(true);
+        return Vec::new();
     }
-    // As in nginx: leaving root has forbidden core files.
-    let _ = sandbox::set_dumpable(true);
-    Vec::new()
+    let core_dumps = process.worker_rlimit_core.is_some();
+    let lost = core_dumps && !cores_have_a_handler();
+    let mut notices = sandbox::confine(core_dumps);
+    if lost {
+        notices.push("\"worker_rlimit_core\": the worker cannot write core files unless \"sandbox\" is \"off\"".to_string());
+    }
+    notices
+}
+
+/// Whether the kernel gives cores to a program, and does not write them with the rights of the process.
+fn cores_have_a_handler() -> bool {
+    std::fs::read("/proc/sys/kernel/core_pattern").is_ok_and(|pattern| pattern.starts_with(b"|"))
 }
 
 /// Who the process is to be.

@@ -41,6 +41,15 @@ fn a_worker_can_be_left_its_rights() {
 }
 
 #[test]
+fn core_files_and_the_sandbox() {
+    let running = Running::start("worker_rlimit_core 1m;");
+    let has_handler = read(std::path::Path::new("/proc/sys/kernel/core_pattern")).starts_with('|');
+    if !has_handler {
+        running.await_log("[notice]: \"worker_rlimit_core\": the worker cannot write core files");
+    }
+}
+
+#[test]
 fn files_of_root_are_read_for_the_worker() {
     let running = Running::start_with("", "server { auth_users_file users; listen @at@; protocol imap; }");
     running.client().ask("a LOGIN u wrong\r\n", "a NO Invalid login or password\r\n");

@@ -1,7 +1,7 @@
 //! Password hashing on threads of its own: some milliseconds each, so never on a thread that serves sessions.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 
 use tokio::sync::Semaphore;
@@ -20,9 +20,15 @@ pub struct Hashing {
 
 impl Default for Hashing {
     fn default() -> Hashing {
-        let processors = thread::available_parallelism().map_or(1, usize::from);
-        Hashing { turns: Arc::new(Semaphore::new(processors)), waiting: AtomicUsize::new(0) }
+        Hashing { turns: Arc::new(Semaphore::new(processors())), waiting: AtomicUsize::new(0) }
     }
+}
+
+/// How many processors this process may use. The first call reads files (`/sys/fs/cgroup`), and must come before access to
+/// them is given up.
+pub fn processors() -> usize {
+    static COUNT: OnceLock<usize> = OnceLock::new();
+    *COUNT.get_or_init(|| thread::available_parallelism().map_or(1, usize::from))
 }
 
 impl Hashing {

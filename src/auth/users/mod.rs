@@ -21,7 +21,7 @@ use gatepost_conf::Files;
 use gatepost_proto::{Attempt, Method, Rejection, Secret};
 
 use self::file::{Server, User, Users};
-pub use self::hashing::Hashing;
+pub use self::hashing::{Hashing, processors};
 pub use self::passwd::passwd_command;
 use self::password::Password;
 use super::{AuthError, OpenError, Request, Route, Verdict};
