@@ -226,7 +226,9 @@ pub fn confine(process: &Process) -> Vec<String> {
     let lost = core_dumps && !cores_have_a_handler();
     let mut notices = sandbox::confine(core_dumps);
     if lost {
-        notices.push("\"worker_rlimit_core\": the worker cannot write core files unless \"sandbox\" is \"off\"".to_string());
+        notices.push(
+            "\"worker_rlimit_core\": the worker cannot write core files unless \"sandbox\" is \"off\"".to_string(),
+        );
     }
     notices
 }

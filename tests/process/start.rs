@@ -45,7 +45,7 @@ fn core_files_and_the_sandbox() {
     let running = Running::start("worker_rlimit_core 1m;");
     let has_handler = read(std::path::Path::new("/proc/sys/kernel/core_pattern")).starts_with('|');
     if !has_handler {
-        running.await_log("[notice]: \"worker_rlimit_core\": the worker cannot write core files");
+        running.await_log("\"worker_rlimit_core\": the worker cannot write core files");
     }
 }
 
