@@ -173,7 +173,7 @@ pub fn apply_limits(process: &Process) -> Vec<String> {
 
 /// The processors that a thread of this number may use (`worker_cpu_affinity`); none for all.
 pub fn processors(process: &Process, number: usize) -> Vec<usize> {
-    let all = std::thread::available_parallelism().map_or(1, usize::from);
+    let all = users::processors();
     process.cpu_affinity.as_ref().map_or_else(Vec::new, |affinity| affinity.of_thread(number, all))
 }
 
