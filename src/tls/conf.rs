@@ -1,104 +1,60 @@
 //! `ssl_conf_command`, `proxy_ssl_conf_command`: commands of OpenSSL's own configuration language, SSL_CONF_cmd(3).
 //!
-//! Some of them name files, and OpenSSL opens those by itself. A worker has no file system, so such a file is read here
-//! like every other, and lent to OpenSSL in memory under a name that it can open.
-//!
-//! Known gap: directories of certificates cannot be lent, and are refused.
+//! Some of them name files, which OpenSSL would open by itself. A worker has no file system, so those are read here like
+//! every other file. What has no directive of its own is refused by name: nobody should believe it in force.
 
-use std::fs::File;
-use std::io::{self, Write as _};
-use std::os::fd::AsRawFd as _;
 use std::path::Path;
 
 use gatepost_conf::Files;
 use openssl::ssl::SslContextBuilder;
-use rustix::fs::MemfdFlags;
 
-use super::ffi;
 use super::options::{ConfValue, conf_value};
+use super::{ffi, pem};
 
 /// Applies the commands, in order.
 ///
 /// # Errors
-/// nginx's message, when the library refuses a command.
+/// nginx's message, when the library refuses a command; ours, when it names something that no worker can read.
 pub(super) fn apply(
     context: &mut SslContextBuilder,
     commands: &[(String, String)],
     files: &dyn Files,
 ) -> Result<(), String> {
-    let mut loans = Vec::new();
-    let mut lent = Vec::with_capacity(commands.len());
-    for (name, value) in commands {
-        let value = match conf_value(name) {
-            ConfValue::Directory => return Err(no_directories(name, value)),
-            ConfValue::File => match Loan::of(value, files) {
-                Ok(loan) => {
-                    let alias = loan.alias();
-                    loans.push(loan);
-                    alias
-                }
-                // OpenSSL finds the same, and says it in its own words.
-                Err(_) => value.clone(),
-            },
-            ConfValue::Text => value.clone(),
+    for command in commands {
+        let (name, value) = command;
+        let path = Path::new(value);
+        let done = match conf_value(name) {
+            ConfValue::Text => {
+                ffi::conf_commands(context, std::slice::from_ref(command))?;
+                continue;
+            }
+            ConfValue::Certificate => pem::use_certificate(context, path, files).map(drop),
+            ConfValue::PrivateKey => pem::use_key(context, path, &[], files),
+            ConfValue::DhParameters => pem::use_dh_parameters(context, path, files),
+            ConfValue::OtherFile(directive) => Err(format!("use \"{directive}\" instead")),
         };
-        lent.push((name.clone(), value));
+        done.map_err(|why| format!("SSL_CONF_cmd(\"{name}\", \"{value}\") failed: {why}"))?;
     }
-    ffi::conf_commands(context, &lent).map_err(|message| with_real_names(message, &loans))
-}
-
-fn no_directories(name: &str, value: &str) -> String {
-    format!(
-        "SSL_CONF_cmd(\"{name}\", \"{value}\") failed: a worker has no directories, name a file with all certificates"
-    )
-}
-
-/// OpenSSL has read the files under their aliases; who reads the message knows them by their names. The longest alias
-/// goes first, since a shorter one may be how it begins.
-fn with_real_names(mut message: String, loans: &[Loan]) -> String {
-    let mut loans: Vec<(String, &str)> = loans.iter().map(|loan| (loan.alias(), loan.name.as_str())).collect();
-    loans.sort_by_key(|(alias, _)| std::cmp::Reverse(alias.len()));
-    for (alias, name) in loans {
-        message = message.replace(&alias, name);
-    }
-    message
-}
-
-/// A file's content in memory, as long as this lives.
-struct Loan {
-    name: String,
-    memory: File,
-}
-
-impl Loan {
-    fn of(name: &str, files: &dyn Files) -> io::Result<Loan> {
-        let content = files.read(Path::new(name))?;
-        let mut memory = File::from(rustix::fs::memfd_create("ssl_conf_command", MemfdFlags::CLOEXEC)?);
-        memory.write_all(&content)?;
-        Ok(Loan { name: name.to_owned(), memory })
-    }
-
-    fn alias(&self) -> String {
-        format!("/proc/self/fd/{}", self.memory.as_raw_fd())
-    }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use std::io;
     use std::path::PathBuf;
 
-    use openssl::ssl::SslMethod;
+    use openssl::ssl::{SslContext, SslMethod};
 
     use super::*;
 
-    /// Has no certificate in any file, and no file `/none`.
+    /// Has no certificate in any file.
     struct NoCertificates;
 
     impl Files for NoCertificates {
-        fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-            if path == Path::new("/none") { Err(io::ErrorKind::NotFound.into()) } else { Ok(b"nonsense\n".to_vec()) }
+        fn read(&self, _: &Path) -> io::Result<Vec<u8>> {
+            Ok(b"nonsense\n".to_vec())
         }
 
         fn glob(&self, _: &Path) -> io::Result<Vec<PathBuf>> {
@@ -106,15 +62,19 @@ mod tests {
         }
     }
 
-    #[cfg_attr(feature = "aws-lc", ignore = "the library has no such commands")]
     #[test]
-    fn messages_name_what_the_configuration_names() {
-        for (name, value) in [("Certificate", "/some.crt"), ("PrivateKey", "/none"), ("ChainCAPath", "/ca")] {
-            let mut context = openssl::ssl::SslContext::builder(SslMethod::tls()).unwrap();
-            let commands = [(name.to_owned(), value.to_owned())];
-            let message = apply(&mut context, &commands, &NoCertificates).unwrap_err();
-            assert!(message.starts_with(&format!("SSL_CONF_cmd(\"{name}\", \"{value}\") failed")), "{message}");
-            assert!(!message.contains("/proc/"), "{message}");
+    fn what_a_worker_cannot_read_is_refused_by_name() {
+        for (name, why) in [
+            ("Certificate", "cannot load certificate \"/x\": "),
+            ("privatekey", "cannot load certificate key \"/x\": "),
+            ("DHParameters", "PEM_read_bio_DHparams(\"/x\") failed"),
+            ("VerifyCAFile", "use \"ssl_trusted_certificate\" instead"),
+            ("ChainCAPath", "use \"ssl_certificate\" instead"),
+        ] {
+            let mut context = SslContext::builder(SslMethod::tls()).unwrap();
+            let message = apply(&mut context, &[(name.into(), "/x".into())], &NoCertificates).unwrap_err();
+            let expected = format!("SSL_CONF_cmd(\"{name}\", \"/x\") failed: {why}");
+            assert!(message.starts_with(&expected), "{message}");
         }
     }
 }

@@ -120,32 +120,30 @@ pub enum VerifyClient {
 /// What the value of a command of SSL_CONF_cmd(3) is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ConfValue {
-    /// Neither of the following.
+    /// No file.
     Text,
-    /// The name of a file.
-    File,
-    /// The name of a directory.
-    Directory,
+    /// A file with a certificate and its chain.
+    Certificate,
+    /// A file with a key.
+    PrivateKey,
+    /// A file with parameters for DHE.
+    DhParameters,
+    /// Another file or directory; this directive is for the same.
+    OtherFile(&'static str),
 }
 
 /// What the value of that command is. Case does not matter in its name.
 pub fn conf_value(command: &str) -> ConfValue {
-    const FILES: [&str; 8] = [
-        "Certificate",
-        "PrivateKey",
-        "ServerInfoFile",
-        "DHParameters",
-        "ChainCAFile",
-        "VerifyCAFile",
-        "RequestCAFile",
-        "ClientCAFile",
-    ];
-    const DIRECTORIES: [&str; 4] = ["ChainCAPath", "VerifyCAPath", "RequestCAPath", "ClientCAPath"];
-    let is_among = |commands: &[&str]| commands.iter().any(|known| known.eq_ignore_ascii_case(command));
-    match () {
-        () if is_among(&FILES) => ConfValue::File,
-        () if is_among(&DIRECTORIES) => ConfValue::Directory,
-        () => ConfValue::Text,
+    match command.to_ascii_lowercase().as_str() {
+        "certificate" => ConfValue::Certificate,
+        "privatekey" => ConfValue::PrivateKey,
+        "dhparameters" => ConfValue::DhParameters,
+        "chaincafile" | "chaincapath" | "chaincastore" | "serverinfofile" => ConfValue::OtherFile("ssl_certificate"),
+        "verifycafile" | "verifycapath" | "verifycastore" => ConfValue::OtherFile("ssl_trusted_certificate"),
+        "requestcafile" | "requestcapath" | "requestcastore" | "clientcafile" | "clientcapath" | "clientcastore" => {
+            ConfValue::OtherFile("ssl_client_certificate")
+        }
+        _ => ConfValue::Text,
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use gatepost_conf::Files;
 use gatepost_proto::Secret;
 use openssl::dh::Dh;
-use openssl::pkey::{PKey, Params, Private};
+use openssl::pkey::{PKey, Private};
 use openssl::ssl::SslContextBuilder;
 use openssl::x509::X509;
 use openssl::x509::store::X509StoreBuilderRef;
@@ -25,7 +25,16 @@ pub(super) fn use_key_pair(
     passwords: &[Secret],
     files: &dyn Files,
 ) -> Result<X509, String> {
-    let path = &pair.certificate;
+    let certificate = use_certificate(context, &pair.certificate, files)?;
+    use_key(context, &pair.key, passwords, files)?;
+    Ok(certificate)
+}
+
+/// Gives a context a certificate and its chain.
+///
+/// # Errors
+/// When the file cannot be read, or does not hold what it should.
+pub(super) fn use_certificate(context: &mut SslContextBuilder, path: &Path, files: &dyn Files) -> Result<X509, String> {
     let mut chain = load_certificates(path, files, ffi::chain)?.into_iter();
     let certificate = chain.next().expect("a file without certificates is an error");
     context
@@ -35,11 +44,23 @@ pub(super) fn use_key_pair(
         ffi::add_to_chain(context, issuer)
             .map_err(|errors| error::failed(&format!("SSL_CTX_set0_chain(\"{}\")", path.display()), &errors))?;
     }
-    let key = key(&pair.key, passwords, files)?;
+    Ok(certificate)
+}
+
+/// Gives a context the key of the certificate that it was given last.
+///
+/// # Errors
+/// When the file cannot be read, when it does not hold what it should, when the key is not the certificate's.
+pub(super) fn use_key(
+    context: &mut SslContextBuilder,
+    path: &Path,
+    passwords: &[Secret],
+    files: &dyn Files,
+) -> Result<(), String> {
+    let key = key(path, passwords, files)?;
     context
         .set_private_key(&key)
-        .map_err(|errors| error::failed(&format!("SSL_CTX_use_PrivateKey(\"{}\")", pair.key.display()), &errors))?;
-    Ok(certificate)
+        .map_err(|errors| error::failed(&format!("SSL_CTX_use_PrivateKey(\"{}\")", path.display()), &errors))
 }
 
 /// Adds the certificates of a file to a store, and gives them.
@@ -66,14 +87,18 @@ pub(super) fn add_crls(store: &mut X509StoreBuilderRef, path: &Path, files: &dyn
     ffi::add_crls(store, &pem).map_err(|(call, errors)| fail(error::failed(call, &errors)))
 }
 
-/// Reads `ssl_dhparam`.
+/// Gives a context the parameters of `ssl_dhparam`.
 ///
 /// # Errors
-/// When the file cannot be read, or is something else.
-pub(super) fn dh_parameters(path: &Path, files: &dyn Files) -> Result<Dh<Params>, String> {
+/// When the file cannot be read, or is something else; when the library has no DHE.
+pub(super) fn use_dh_parameters(context: &mut SslContextBuilder, path: &Path, files: &dyn Files) -> Result<(), String> {
     let named = |call: &str| format!("{call}(\"{}\")", path.display());
     let pem = read_file(path, files).map_err(|why| format!("{} failed{why}", named("BIO_new_file")))?;
-    Dh::params_from_pem(&pem).map_err(|errors| error::failed(&named("PEM_read_bio_DHparams"), &errors))
+    let dh = Dh::params_from_pem(&pem).map_err(|errors| error::failed(&named("PEM_read_bio_DHparams"), &errors))?;
+    ffi::set_dh_parameters(context, &dh).map_err(|errors| match errors {
+        Some(errors) => error::failed(&named("SSL_CTX_set_tmp_dh"), &errors),
+        None => "\"ssl_dhparam\" is not supported on this platform".to_owned(),
+    })
 }
 
 fn load_certificates(

@@ -121,12 +121,7 @@ fn compress_certificates(context: &mut SslContextBuilder, options: &ServerOption
 /// `ssl_dhparam`, `ssl_ecdh_curve`
 fn set_key_exchange(context: &mut SslContextBuilder, options: &ServerOptions, files: &dyn Files) -> Result<(), String> {
     if let Some(path) = &options.dhparam {
-        let dh = pem::dh_parameters(path, files)?;
-        let named = || format!("SSL_CTX_set_tmp_dh(\"{}\")", path.display());
-        ffi::set_dh_parameters(context, &dh).map_err(|errors| match errors {
-            Some(errors) => error::failed(&named(), &errors),
-            None => "\"ssl_dhparam\" is not supported on this platform".to_owned(),
-        })?;
+        pem::use_dh_parameters(context, path, files)?;
     }
     let curves = ffi::c_text(&options.ecdh_curve);
     if curves == "auto" {
