@@ -78,6 +78,8 @@ bench: build-deps ## Compares Gatepost's CPU time and memory with nginx's, in te
 lint: build-deps ## Formatting, clippy, documentation, and shellcheck if it is there.
 	$(CARGO) fmt --all -- --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	$(CARGO) fmt --manifest-path fuzz/Cargo.toml -- --check
+	RUSTFLAGS="--cfg fuzzing" $(CARGO) clippy --manifest-path fuzz/Cargo.toml --no-default-features --locked --target-dir "$${CARGO_TARGET_DIR:-target}/fuzz" --bins -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items
 	@if command -v shellcheck >/dev/null; then shellcheck scripts/*.sh packaging/*.sh packaging/debian/p* packaging/completion/*.bash .ci/run; else echo "shellcheck is not there: not run"; fi
 

@@ -47,6 +47,8 @@ pub(crate) struct Record {
     pub(crate) said: Vec<u8>,
     pub(crate) notes: Vec<Note>,
     pub(crate) attempts: Vec<Attempt>,
+    /// How many attempts there were before TLS was started, if it was.
+    plain_attempts: Option<usize>,
 }
 
 impl Record {
@@ -76,6 +78,10 @@ fn check<F: FrontEnd>(input: &[u8], budget: usize, make: impl Fn() -> F, is_repl
         check_attempt(attempt);
     }
     canary::check_front(said, &expected.attempts, &expected.said, &expected.notes);
+    let parts: Vec<&[u8]> = said.split(|byte| *byte == DIVIDER).collect();
+    if let ([plain, encrypted @ ..], Some(plain_attempts)) = (&parts[..], expected.plain_attempts) {
+        canary::check_forgotten(plain, &encrypted.concat(), &expected.attempts[plain_attempts..]);
+    }
     // The input itself, the user, a name that waits for its password, and SMTP's HELO and MAIL.
     held::at_most(5 * budget, || {
         let mut front = make();
@@ -175,6 +181,7 @@ fn answer(front: &mut dyn FrontEnd, record: &mut Record, judge: Judge<'_>) -> Fe
                 assert!(front.input().unread().is_empty(), "what was sent before TLS is still there");
                 front.tls_started();
                 record.script.push_str("[tls]");
+                record.plain_attempts = Some(record.attempts.len());
                 return Fed::StartTls;
             }
             Step::Authenticate(attempt) => {

@@ -1,7 +1,7 @@
 //! What a machine holds, counted by the allocator.
 
 /// The smallest change in bookkeeping: a boxed state, a log line, an allocator's rounding.
-const SMALL: usize = 4096;
+const SMALL: usize = 1024;
 
 /// Calls `run`, and checks that what it gives takes no more than `budget` bytes.
 pub(crate) fn at_most<T>(budget: usize, run: impl FnOnce() -> T) {
