@@ -7,10 +7,10 @@
 //!
 //! Besides that nothing panics, these are the properties:
 //!
-//! * a machine holds no more bytes than its budget allows ([`held`]);
+//! * a machine holds no more bytes than its budget allows (`held`);
 //! * the same bytes in other pieces have the same outcome ([`pieces`]);
 //! * a mail server gets exactly the commands it should, each on one line, whatever is in them;
-//! * a password is in no reply, log line or `Debug` ([`canary`]).
+//! * a password is in no reply, log line or `Debug` (`canary`).
 //!
 //! Known gap: what a machine holds is counted by the allocator, so a budget is checked to within a small factor.
 
