@@ -7,10 +7,12 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use crate::config::{Config, Machine, Recording};
+use crate::inherit::Inherited;
 use crate::listen;
 use crate::log::{Level, Log, Logs};
 use crate::master::Master;
 use crate::master::state::{Prepared, Source};
+use crate::notify;
 use crate::process::{self, PidFile, Waiting};
 use crate::service::{self, Shared};
 use crate::worker::{self, Listener, Start};
@@ -46,14 +48,15 @@ fn with_worker(boot: Boot) -> Result<(), Failed> {
     // What it holds is packed for the worker.
     drop(recording);
     let log = prepared.log.clone();
-    let sockets = listen::open_all(&prepared.sockets.iter().collect::<Vec<_>>(), &|level, message| {
+    let mut inherited = Inherited::take();
+    let sockets = listen::open_all(&prepared.sockets.iter().collect::<Vec<_>>(), &mut inherited, &|level, message| {
         say(Some(&log), level, message)
     })
     .ok_or(Failed)?;
     let addresses: Vec<_> = prepared.sockets.iter().map(|socket| socket.address.clone()).collect();
     let listeners = addresses.into_iter().zip(sockets).collect();
-    let (waiting, pid_file) = settle(&prepared.process, &log)?;
-    let master = Master::new(source, pid_file, prepared, listeners, Some(waiting));
+    let (waiting, pid_file) = settle(&prepared.process, inherited.predecessor.is_none(), &log)?;
+    let master = Master::new(source, pid_file, prepared, listeners, inherited.predecessor, Some(waiting));
     let mut master = master.map_err(|error| fail(&log, format_args!("signals cannot be received: {error}")))?;
     let served = master.run();
     master.clean_up();
@@ -71,14 +74,16 @@ fn alone(config: Config) -> Result<(), Failed> {
     for warning in service::warnings(&doors) {
         tell(Level::Warn, format_args!("{warning}"));
     }
-    let sockets = listen::open_all(&config.sockets.iter().collect::<Vec<_>>(), &tell).ok_or(Failed)?;
+    let sockets =
+        listen::open_all(&config.sockets.iter().collect::<Vec<_>>(), &mut Inherited::take(), &tell).ok_or(Failed)?;
     let Config { process, sockets: described, .. } = config;
-    let (waiting, pid_file) = settle(&process, &log)?;
+    let (waiting, pid_file) = settle(&process, true, &log)?;
     for failure in process::apply_limits(&process) {
         log.write(Level::Alert, None, format_args!("{failure}"));
     }
     log_panics(log.clone());
     waiting.all_is_well();
+    notify::ready();
     let listeners = listeners(&described, sockets, doors);
     let addresses: Vec<_> = listeners.iter().map(|listener| listener.address.clone()).collect();
     let served = worker::run(Start { process, listeners, logs, log: log.clone(), master: None });
@@ -102,9 +107,10 @@ fn listeners(
     all.map(|((address, socket), doors)| Listener { address, socket, doors }).collect()
 }
 
-/// Goes to the background, if wanted, and writes the pid file.
-fn settle(process: &crate::config::Process, log: &Log) -> Result<(Waiting, PidFile), Failed> {
-    let waiting = match process.daemon {
+/// Goes to the background, if wanted and `may_leave`, and writes the pid file. The child of another binary's master stays
+/// its child.
+fn settle(process: &crate::config::Process, may_leave: bool, log: &Log) -> Result<(Waiting, PidFile), Failed> {
+    let waiting = match process.daemon && may_leave {
         true => process::daemonize().map_err(|error| fail(log, format_args!("{error:#}")))?,
         false => Waiting::nobody(),
     };

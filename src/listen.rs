@@ -10,15 +10,24 @@ use socket2::{Domain, Protocol, SockAddr, Socket, TcpKeepalive, Type};
 
 use crate::addr::Address;
 use crate::config::{self, Keepalive, SocketOptions};
+use crate::inherit::Inherited;
 use crate::log::{Errno, Level};
 
 /// How often, and at what interval, a socket that is in use is tried: its last user may be on its way out.
 const ATTEMPTS: u32 = 5;
 const INTERVAL: Duration = Duration::from_millis(500);
 
-/// Opens every socket, or none. What goes wrong is told to `say`, in nginx's words.
-pub fn open_all(sockets: &[&config::Socket], say: &dyn Fn(Level, fmt::Arguments<'_>)) -> Option<Vec<OwnedFd>> {
-    let mut opened: Vec<Option<OwnedFd>> = sockets.iter().map(|_| None).collect();
+/// Opens every socket that is not inherited, or none. What goes wrong is told to `say`, in nginx's words.
+pub fn open_all(
+    sockets: &[&config::Socket],
+    inherited: &mut Inherited,
+    say: &dyn Fn(Level, fmt::Arguments<'_>),
+) -> Option<Vec<OwnedFd>> {
+    let mut opened: Vec<Option<OwnedFd>> = sockets.iter().map(|socket| inherited.find(&socket.address)).collect();
+    for (socket, open) in sockets.iter().zip(&opened).filter_map(|(socket, open)| Some((socket, open.as_ref()?))) {
+        say(Level::Notice, format_args!("using inherited socket {}", socket.address));
+        adjust(open, socket, say);
+    }
     for attempt in 1..=ATTEMPTS {
         for (socket, slot) in sockets.iter().zip(&mut opened).filter(|(_, slot)| slot.is_none()) {
             match open(socket) {

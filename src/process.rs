@@ -113,6 +113,22 @@ impl PidFile {
         Ok(PidFile { path: path.to_path_buf(), file })
     }
 
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Gives it another name.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn rename(&mut self, path: &Path) -> anyhow::Result<()> {
+        let failed = || format!("rename() \"{}\" to \"{}\" failed", self.path.display(), path.display());
+        std::fs::rename(&self.path, path).with_context(failed)?;
+        self.path = path.to_path_buf();
+        Ok(())
+    }
+
     /// Writes another in its stead.
     ///
     /// # Errors

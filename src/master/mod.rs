@@ -7,11 +7,15 @@ mod child;
 mod reload;
 mod signals;
 pub mod state;
+mod upgrade;
 
 use std::io;
+use std::path::PathBuf;
+use std::process::Child;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::Pid;
 
 use self::child::{Patience, Worker, describe};
 use self::signals::{Order, Received, Signals};
@@ -20,7 +24,7 @@ use crate::channel::{ToMaster, ToWorker};
 use crate::listen;
 use crate::log::Level;
 use crate::process::{PidFile, Waiting};
-use crate::reply;
+use crate::{notify, reply};
 
 /// How long a worker may take to end when told to end now.
 const LAST_WORDS: Duration = Duration::from_secs(5);
@@ -37,6 +41,13 @@ pub struct Master {
     /// When the next worker is started, if there is to be one.
     start_at: Option<Instant>,
     plan: Plan,
+    /// The new binary, and what the pid file is called when it has ended.
+    successor: Option<Child>,
+    name: Option<PathBuf>,
+    /// The master of the last binary.
+    predecessor: Option<Pid>,
+    /// When systemd is to hear next that we live, and how often.
+    watchdog: Option<(Instant, Duration)>,
     /// Who waits to hear that the first worker serves.
     waiting: Option<Waiting>,
 }
@@ -64,6 +75,7 @@ impl Master {
         pid_file: PidFile,
         state: Prepared,
         listeners: Listeners,
+        predecessor: Option<Pid>,
         waiting: Option<Waiting>,
     ) -> io::Result<Master> {
         Ok(Master {
@@ -76,6 +88,10 @@ impl Master {
             patience: Patience::default(),
             start_at: Some(Instant::now()),
             plan: Plan::Serve,
+            successor: None,
+            name: None,
+            predecessor,
+            watchdog: notify::watchdog_interval().map(|interval| (Instant::now(), interval)),
             waiting,
         })
     }
@@ -95,6 +111,12 @@ impl Master {
             if self.worker.is_none() && self.plan.ends_with_the_worker() {
                 return self.waiting.is_none();
             }
+            if let Some((at, interval)) = self.watchdog
+                && at <= Instant::now()
+            {
+                notify::watchdog();
+                self.watchdog = Some((Instant::now() + interval, interval));
+            }
             self.wait();
             self.hear_worker();
             while let Some(signal) = self.signals.next() {
@@ -109,6 +131,7 @@ impl Master {
             Plan::Stop(by) => Some(by),
             _ => self.start_at,
         };
+        let until = until.into_iter().chain(self.watchdog.map(|(at, _)| at)).min();
         let timeout = until.map(|until| Timespec::try_from(until.saturating_duration_since(Instant::now())));
         let timeout = timeout.and_then(Result::ok);
         let mut descriptors = vec![PollFd::new(&self.signals, PollFlags::IN)];
@@ -170,6 +193,7 @@ impl Master {
     fn served(&mut self) {
         if let Some(waiting) = self.waiting.take() {
             waiting.all_is_well();
+            notify::ready();
         }
     }
 
@@ -178,11 +202,13 @@ impl Master {
         self.log(Level::Notice, format_args!("signal {number} ({name}) received from {sender}"));
         match order {
             Order::Stop => {
+                notify::stopping();
                 self.plan = Plan::Stop(Instant::now() + LAST_WORDS);
                 self.start_at = None;
                 self.tell_worker(&ToWorker::Stop);
             }
             Order::Quit if !matches!(self.plan, Plan::Stop(_)) => {
+                notify::stopping();
                 self.plan = Plan::Quit;
                 self.stop_accepting();
                 self.close_listeners();
@@ -194,9 +220,12 @@ impl Master {
             Order::Reopen => self.reopen(),
             Order::Reload if matches!(self.plan, Plan::Serve | Plan::Drain) => self.reload(value),
             Order::Reload => reply::answer(value, Err(&["it is shutting down".to_string()])),
-            Order::Upgrade => self.log(Level::Error, format_args!("a new binary cannot be started yet")),
-            Order::Reap => self.reap(),
-            Order::Quit | Order::Drain => {}
+            Order::Upgrade if self.plan == Plan::Serve => self.upgrade(),
+            Order::Reap => {
+                self.reap();
+                self.reap_successor();
+            }
+            Order::Quit | Order::Drain | Order::Upgrade => {}
         }
     }
 
@@ -244,7 +273,9 @@ impl Master {
 
     /// Listens no more.
     fn close_listeners(&mut self) {
-        listen::remove_files(self.listeners.iter().map(|(address, _)| address));
+        if !self.shares_sockets() {
+            listen::remove_files(self.listeners.iter().map(|(address, _)| address));
+        }
         self.listeners.clear();
     }
 

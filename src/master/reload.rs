@@ -11,8 +11,9 @@ use super::{Master, Plan};
 use crate::addr::Address;
 use crate::channel::ToMaster;
 use crate::config::{self, Process, Recording};
+use crate::inherit::Inherited;
 use crate::log::{Errno, Level};
-use crate::{listen, reply};
+use crate::{listen, notify, reply};
 
 /// How long a worker may take to build a configuration.
 const PATIENCE: Duration = Duration::from_secs(50);
@@ -21,7 +22,9 @@ impl Master {
     /// Reads the configuration anew, and answers who asked for it.
     pub(super) fn reload(&mut self, asked_by: u32) {
         self.log(Level::Notice, format_args!("reconfiguring"));
+        notify::reloading();
         let outcome = self.try_reload();
+        notify::ready();
         if let Err(mistakes) = &outcome {
             for mistake in mistakes {
                 self.log(Level::Emerg, format_args!("{mistake}"));
@@ -60,7 +63,7 @@ impl Master {
         let is_new = |socket: &&config::Socket| known(&socket.address).is_none();
         let new: Vec<&config::Socket> = prepared.sockets.iter().filter(is_new).collect();
         let addresses: Vec<Address> = new.iter().map(|socket| socket.address.clone()).collect();
-        let opened = listen::open_all(&new, &|level, message| self.log(level, message));
+        let opened = listen::open_all(&new, &mut Inherited::default(), &|level, message| self.log(level, message));
         let refused = || vec!["the listening sockets of the new configuration cannot be opened".to_string()];
         let mut opened = opened.ok_or_else(refused)?.into_iter();
         let mut listeners = Vec::with_capacity(prepared.sockets.len());

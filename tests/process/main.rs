@@ -12,3 +12,4 @@ mod reload;
 mod running;
 mod signals;
 mod start;
+mod upgrade;

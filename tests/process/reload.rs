@@ -3,13 +3,14 @@
 use std::fs;
 use std::net::{TcpListener, TcpStream};
 use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal};
 
-use crate::harness::{Conn, PATIENCE};
+use crate::harness::{Conn, PATIENCE, Wanted, tls};
 use crate::running::{Running, await_some, free_address};
 
 const ONE: &str = "server { listen @at@; protocol imap; }";
@@ -51,6 +52,25 @@ fn users_are_read_with_the_rights_of_the_master() {
     let mut client = running.client();
     client.send("a LOGIN new p\r\n");
     running.backend.accept().send("* OK\r\n").expect("a LOGIN {3}\r\n");
+}
+
+#[test]
+fn certificates_and_keys_that_only_root_may_read() {
+    let running = Running::start("");
+    let at = free_address();
+    let tls = format!("server {{ listen {at} ssl; protocol imap; ssl_certificate m.crt; ssl_certificate_key m.key; }}");
+    running.configure("", &format!("{ONE} {tls}"));
+    for _ in 0..2 {
+        let identity = Wanted::new("mail.example").alone();
+        for (name, content) in identity.files("m") {
+            let path = running.prefix().join(name);
+            fs::write(&path, content).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        }
+        running.reload_now();
+        let client = tls::Client::new().trusting(&identity).name("mail.example");
+        Conn::connect(at).tls(client).expect("* OK IMAP4 ready\r\n");
+    }
 }
 
 #[test]

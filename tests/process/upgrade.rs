@@ -1,0 +1,111 @@
+//! Another binary in place of the running one, sockets from systemd, and what systemd is told.
+
+use std::os::fd::AsRawFd as _;
+use std::os::unix::net::UnixDatagram;
+use std::process::Command;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::harness::{PATIENCE, Subject};
+use crate::running::{Running, await_some, free_address, is_alive, read, write};
+
+/// The number in the pid file once it is another.
+#[track_caller]
+fn successor(running: &Running) -> Pid {
+    let old = running.master();
+    await_some("new pid file", || {
+        let number = read(&running.prefix().join("pid")).trim().parse().ok()?;
+        Pid::from_raw(number).filter(|pid| *pid != old)
+    })
+}
+
+/// Waits until it serves.
+#[track_caller]
+fn await_worker_of(running: &Running, master: Pid) {
+    let pid = master.as_raw_nonzero();
+    await_some("its worker", || {
+        running.log().lines().find(|line| line.contains(&format!(" {pid}#{pid}: start worker process"))).map(drop)
+    });
+}
+
+#[test]
+fn up_and_back_and_up() {
+    let mut running = Running::start("");
+    let (mut client, mut server) = running.session();
+    let (pid, oldbin) = (running.prefix().join("pid"), running.prefix().join("pid.oldbin"));
+    running.signal(Signal::USR2);
+    let new = successor(&running);
+    assert_eq!(read(&oldbin).trim(), running.master().as_raw_nonzero().to_string());
+    await_worker_of(&running, new);
+    running.client();
+
+    // The way back: the new one ends, the old one has its name again.
+    kill_process(new, Signal::QUIT).unwrap();
+    await_some("old name", || (!oldbin.exists() && pid.exists()).then_some(()));
+    assert_eq!(read(&pid).trim(), running.master().as_raw_nonzero().to_string());
+    running.client();
+
+    running.signal(Signal::USR2);
+    let new = successor(&running);
+    await_worker_of(&running, new);
+    running.signal(Signal::QUIT);
+    client.send("b NOOP\r\n");
+    server.expect("b NOOP\r\n");
+    drop((client, server));
+    assert!(running.end().success());
+    assert!(!oldbin.exists() && pid.exists());
+    running.client();
+    kill_process(new, Signal::TERM).unwrap();
+    await_some("end", || (!pid.exists() && !is_alive(new)).then_some(()));
+}
+
+#[test]
+fn a_new_binary_that_fails_leaves_the_old_one_as_it_was() {
+    let running = Running::start("");
+    running.configure("bogus;", "");
+    running.signal(Signal::USR2);
+    let line = running.await_log("new binary process");
+    let line = if line.contains("start new") { running.await_log("exited with code 1") } else { line };
+    assert!(line.contains("[alert]"), "{line}");
+    await_some("old name", || (!running.prefix().join("pid.oldbin").exists()).then_some(()));
+    assert_eq!(read(&running.prefix().join("pid")).trim(), running.master().as_raw_nonzero().to_string());
+    running.session();
+}
+
+#[test]
+fn systemd_gives_sockets_and_is_told() {
+    let prefix = tempfile::tempdir().unwrap();
+    let at = free_address();
+    let listener = std::net::TcpListener::bind(at).unwrap();
+    write(prefix.path(), "daemon off;", "server { listen @at@; protocol imap; }", at, at);
+    let ears = UnixDatagram::bind(prefix.path().join("notify")).unwrap();
+    ears.set_read_timeout(Some(PATIENCE)).unwrap();
+    // A shell puts the socket where systemd does, and its own number into the environment.
+    let script = format!(
+        "exec 3<&{fd}; LISTEN_PID=$$ LISTEN_FDS=1 WATCHDOG_USEC=200000 exec \"$0\" -p \"$1\" -c test.conf -e error.log",
+        fd = listener.as_raw_fd()
+    );
+    rustix::io::fcntl_setfd(&listener, rustix::io::FdFlags::empty()).unwrap();
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &script]).arg(Subject::current().path()).arg(prefix.path());
+    let mut child = shell.env("NOTIFY_SOCKET", prefix.path().join("notify")).spawn().unwrap();
+    rustix::io::fcntl_setfd(&listener, rustix::io::FdFlags::CLOEXEC).unwrap();
+
+    let hear = |expected: &str| loop {
+        let mut heard = [0; 256];
+        let length = ears.recv(&mut heard).unwrap();
+        let heard = String::from_utf8_lossy(&heard[..length]).into_owned();
+        if heard.contains(expected) {
+            return heard;
+        }
+    };
+    assert_eq!(hear("READY=1"), format!("MAINPID={}\nREADY=1\n", child.id()));
+    crate::harness::Conn::connect(at).expect("* OK IMAP4 ready\r\n");
+    hear("WATCHDOG=1");
+    kill_process(Pid::from_child(&child), Signal::HUP).unwrap();
+    assert!(hear("RELOADING=1").contains("MONOTONIC_USEC="));
+    hear("READY=1");
+    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+    hear("STOPPING=1");
+    assert!(child.wait().unwrap().success());
+}
