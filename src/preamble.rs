@@ -45,7 +45,7 @@ pub async fn begin(accepted: Accepted) -> Result<Session, Ended> {
     if session.door.endpoint.ssl {
         session.start_tls().await?;
     }
-    session.look_up_host().await;
+    session.look_up_host().await?;
     Ok(session)
 }
 
@@ -116,16 +116,20 @@ impl Session {
 
 impl Session {
     /// Finds out what an SMTP client is called (`resolver`).
-    async fn look_up_host(&mut self) {
+    async fn look_up_host(&mut self) -> Result<(), Ended> {
         if self.service.conf.protocol() != Protocol::Smtp {
-            return;
+            return Ok(());
         }
         let service = self.service.clone();
         let host = match (&service.resolver, self.client.address.ip()) {
             (None, _) => resolver::UNAVAILABLE.to_string(),
             (Some(_), None) => resolver::TEMPUNAVAIL.to_string(),
             (Some(resolver), Some(ip)) => {
-                let Host { name, complaint } = resolver.client_host(ip, service.conf.resolver_timeout).await;
+                let Host { name, complaint } = tokio::select! {
+                    biased;
+                    host = resolver.client_host(ip, service.conf.resolver_timeout) => host,
+                    () = left_without_a_word(&self.stream) => return Err(self.client_gone()),
+                };
                 if let Some(Complaint { action, message }) = complaint {
                     self.log.context.action = action;
                     self.log.write(Level::Error, format_args!("{message}"));
@@ -134,5 +138,16 @@ impl Session {
             }
         };
         self.client.host = Some(host);
+        Ok(())
     }
+}
+
+/// Waits until the client has gone before it said anything. Of one that uses TLS or has spoken it is not known.
+async fn left_without_a_word(stream: &Stream) {
+    if let Stream::Plain(socket) = stream
+        && let Ok(0) | Err(_) = socket.peek(&mut Vec::new()).await
+    {
+        return;
+    }
+    std::future::pending().await
 }

@@ -230,3 +230,17 @@ fn early_talkers_are_noticed_after_the_lookup() {
     wire.connect().expect_silence().expect(GREETING);
     wire.connect().ask("NOOP\r\n", "503 5.5.0 Improper use of SMTP command pipelining\r\n").expect_close();
 }
+
+#[test]
+fn client_that_leaves_while_its_name_is_looked_up() {
+    if Subject::is_nginx() {
+        return;
+    }
+    let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let at = silent.local_addr().unwrap();
+    let wire = Wire::smtp(&format!("resolver {at}; resolver_timeout 300s;"));
+    let client = wire.connect();
+    silent.recv(&mut [0; 512]).unwrap();
+    drop(client);
+    wire.await_log("client closed connection");
+}
