@@ -13,6 +13,7 @@ cd "$(dirname "$0")/.."
 
 seconds=${FUZZ_SECONDS:-60}
 target=${CARGO_TARGET_DIR:-target}/fuzz
+most_inputs=60
 host=$("${RUSTC:-rustc}" -vV | sed -n 's/^host: //p')
 coverage=(
     -Cpasses=sancov-module
@@ -38,6 +39,7 @@ main() {
         --target "$host" --target-dir "$target" --bins
     for name in "${names[@]}"; do
         name=$(basename "$name" .rs)
+        [ -f "fuzz/fuzz_targets/$name.rs" ] || die "there is no target $name"
         "$action" "$name" || failed+=("$name")
     done
     [ ${#failed[@]} = 0 ] || die "something is wrong in: ${failed[*]}"
@@ -54,7 +56,8 @@ run() {
     sed -n 's/^stat::number_of_executed_units: */  runs: /p; s/^stat::new_units_added: */  new inputs: /p' "$target/$1.log"
 }
 
-# The hand-written inputs stay as they are, since they tell what they are for. The others have hashes for names.
+# The hand-written inputs stay as they are, since they tell what they are for. The others have hashes for names; of these
+# at most most_inputs are kept, and none that is longer than 512 bytes.
 minimize() {
     local few=$target/few/$1
     rm -rf "$few"
@@ -62,10 +65,9 @@ minimize() {
     find "fuzz/corpus/$1" -regextype posix-extended -regex '.*/[0-9a-f]{40}' -exec mv -t "$target/corpus/$1" {} +
     cp "fuzz/corpus/$1"/* "$few"
     fuzzer "$1" -set_cover_merge=1 "$few" "$target/corpus/$1" >"$target/$1.log" 2>&1 || return 1
-    find "$few" -type f -size -2 -regextype posix-extended -regex '.*/[0-9a-f]{40}' | sort | head -n "$most_inputs" |
+    find "$few" -type f -size -2 -regextype posix-extended -regex '.*/[0-9a-f]{40}' | sort | sed -n "1,${most_inputs}p" |
         xargs -r cp -t "fuzz/corpus/$1"
 }
-most_inputs=100
 
 # The longest input exceeds every budget but that of an authentication response.
 fuzzer() {
