@@ -68,7 +68,8 @@ the_unit_is_good() {
         echo "package: no systemd-analyze, the unit is not looked at"
         return
     fi
-    same "$(systemd-analyze verify --man=no gatepost.service 2>&1 | grep gatepost || true)" ""
+    same "$(systemd-analyze verify --man=no gatepost.service \
+        /usr/share/doc/gatepost/examples/gatepost.socket 2>&1 | grep gatepost || true)" ""
 }
 
 manual_and_completion_work() {
@@ -100,6 +101,9 @@ starts_and_lets_users_in() {
 }
 
 reloads() {
+    local first=$imap
+    read -r imap _ < <(free_ports)
+    sed -i "s/listen 127.0.0.1:$first;/&\n        listen 127.0.0.1:$imap;/" $conf
     $program -s reload
     logs_in
     cp $conf "$work/good"
