@@ -95,9 +95,16 @@ fn send_packet(socket: BorrowedFd<'_>, head: &[u8], body: &[u8], descriptors: &[
 #[derive(Default)]
 pub struct Inbox {
     descriptors: Vec<OwnedFd>,
+    /// Messages of one packet, without descriptors, are all that is taken.
+    wary: bool,
 }
 
 impl Inbox {
+    /// For the master, who is given nothing by a worker but words: descriptors, were they kept, would fill its table.
+    pub fn wary() -> Inbox {
+        Inbox { wary: true, ..Inbox::default() }
+    }
+
     /// Receives a message. None when the other end is gone.
     ///
     /// # Errors
@@ -112,6 +119,7 @@ impl Inbox {
             let length = self.packet(socket, flags, &mut packet)?;
             match packet[..length].split_first() {
                 None => return Ok(None),
+                Some((&MORE, _)) if self.wary => return Err(io::Error::other("a message that goes on")),
                 Some((&MORE, _)) => {}
                 Some((_, body)) => {
                     let message = postcard::from_bytes(body).map_err(io::Error::other)?;
@@ -132,8 +140,10 @@ impl Inbox {
             }
         };
         for message in ancillary.drain() {
-            if let RecvAncillaryMessage::ScmRights(descriptors) = message {
-                self.descriptors.extend(descriptors);
+            match message {
+                RecvAncillaryMessage::ScmRights(descriptors) if self.wary => descriptors.for_each(drop),
+                RecvAncillaryMessage::ScmRights(descriptors) => self.descriptors.extend(descriptors),
+                _ => {}
             }
         }
         if received.flags.intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC) {
@@ -163,5 +173,17 @@ mod tests {
         let (received, with) = inbox.receive::<ToWorker>(theirs.as_fd(), RecvFlags::empty()).unwrap().unwrap();
         assert_eq!((received, with.len()), (ToWorker::Quit, 0));
         assert!(inbox.receive::<ToWorker>(theirs.as_fd(), RecvFlags::empty()).unwrap().is_none());
+    }
+
+    #[test]
+    fn the_master_takes_no_descriptors() {
+        let (ours, theirs) = pair().unwrap();
+        let mut inbox = Inbox::wary();
+        send(theirs.as_fd(), &ToMaster::Ready, &[theirs.as_fd(); 3]).unwrap();
+        let (_, with) = inbox.receive::<ToMaster>(ours.as_fd(), RecvFlags::empty()).unwrap().unwrap();
+        assert!(with.is_empty());
+        send(theirs.as_fd(), &ToMaster::Ready, &[theirs.as_fd(); 300]).unwrap();
+        assert!(inbox.receive::<ToMaster>(ours.as_fd(), RecvFlags::empty()).is_err());
+        assert!(inbox.descriptors.is_empty());
     }
 }

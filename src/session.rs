@@ -25,7 +25,8 @@ use crate::session_log::SessionLog;
 use crate::stream::{ReadFailed, Stream, WriteFailed};
 use crate::{preamble, upstream};
 
-/// The longest a session waits for an authentication server that says `Auth-Status: WAIT` again and again.
+/// The longest a session waits, besides the time of one answer, for an authentication server that says
+/// `Auth-Status: WAIT` again and again.
 const LONGEST_WAIT: Duration = Duration::from_secs(180);
 
 /// Lives through one session.
@@ -189,7 +190,8 @@ impl Session {
         let resolver = service.resolver.as_ref().map(|resolver| (resolver, service.conf.resolver_timeout));
         let protocol = service.conf.protocol();
         let request = auth::Request { protocol, attempt, client: &self.client, resolver };
-        let asked = timeout_at(Instant::now() + LONGEST_WAIT, service.auth.authenticate(&request));
+        let patience = LONGEST_WAIT + service.conf.auth.timeout();
+        let asked = timeout_at(Instant::now() + patience, service.auth.authenticate(&request));
         let verdict = tokio::select! {
             biased;
             verdict = asked => verdict,

@@ -17,8 +17,9 @@ use tokio::time::Instant;
 use super::connection::Connection;
 use crate::addr::Address;
 
-/// Idle connections for each server and thread.
-const MAX_IDLE: usize = 16;
+/// Idle connections for each server and thread. With fewer than there are logins under way, connections would be opened
+/// and closed all the time.
+const MAX_IDLE: usize = 128;
 
 /// How long a connection may be idle.
 const MAX_IDLE_TIME: Duration = Duration::from_secs(60);

@@ -241,6 +241,14 @@ impl From<Address> for MailServer {
 }
 
 impl Auth {
+    /// How long one answer may take.
+    pub fn timeout(&self) -> Duration {
+        match self {
+            Auth::Http(http) => http.timeout,
+            Auth::UsersFile { .. } => Duration::ZERO,
+        }
+    }
+
     /// Whether somebody wants a client's whole certificate (`auth_http_pass_client_cert`).
     pub fn passes_client_cert(&self) -> bool {
         matches!(self, Auth::Http(AuthHttp { pass_client_cert: true, .. }))

@@ -29,6 +29,8 @@ pub struct Worker {
     started: Instant,
     /// How many configurations it was given and has not answered for.
     unanswered: u32,
+    /// It has said what makes no sense, or that it will say no more. It is not listened to any longer.
+    mute: bool,
 }
 
 impl Worker {
@@ -48,7 +50,7 @@ impl Worker {
             }
         }
         let child = command.spawn()?;
-        Ok(Worker { child, socket, inbox: Inbox::default(), started: Instant::now(), unanswered: 0 })
+        Ok(Worker { child, socket, inbox: Inbox::wary(), started: Instant::now(), unanswered: 0, mute: false })
     }
 
     /// Its number.
@@ -75,9 +77,23 @@ impl Worker {
     /// # Errors
     /// `WouldBlock` when it does not; others when it is gone.
     pub fn hear(&mut self) -> io::Result<ToMaster> {
-        let received = self.inbox.receive(self.socket.as_fd(), RecvFlags::DONTWAIT)?;
-        self.unanswered = self.unanswered.saturating_sub(1);
-        received.map(|(message, _)| message).ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+        let received = self.inbox.receive(self.socket.as_fd(), RecvFlags::DONTWAIT);
+        let received = received.and_then(|received| received.ok_or_else(|| io::ErrorKind::UnexpectedEof.into()));
+        match received {
+            Ok((message, _)) => {
+                self.unanswered = self.unanswered.saturating_sub(1);
+                Ok(message)
+            }
+            Err(error) => {
+                self.mute |= error.kind() != io::ErrorKind::WouldBlock;
+                Err(error)
+            }
+        }
+    }
+
+    /// Whether it can still say something.
+    pub fn speaks(&self) -> bool {
+        !self.mute
     }
 
     /// Waits for what it says of the last configuration.

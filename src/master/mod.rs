@@ -135,7 +135,8 @@ impl Master {
         let timeout = until.map(|until| Timespec::try_from(until.saturating_duration_since(Instant::now())));
         let timeout = timeout.and_then(Result::ok);
         let mut descriptors = vec![PollFd::new(&self.signals, PollFlags::IN)];
-        descriptors.extend(self.worker.iter().map(|worker| PollFd::new(worker, PollFlags::IN)));
+        let speaking = self.worker.iter().filter(|worker| worker.speaks());
+        descriptors.extend(speaking.map(|worker| PollFd::new(worker, PollFlags::IN)));
         // An error can only be a signal that nobody waits for.
         let _ = poll(&mut descriptors, timeout.as_ref());
     }
