@@ -323,9 +323,9 @@ fn proxy_protocol_belongs_to_the_address() {
 
 #[test]
 fn directives_without_effect_are_named() {
-    let (config, diagnostics) = read("pcre_jit on; env A; events { use epoll; } mail { proxy on; } http { x; }");
+    let (config, diagnostics) = read("pcre_jit on; lock_file x; events { use epoll; } mail { proxy on; } http { x; }");
     assert!(config.is_some());
-    let names = ["pcre_jit", "env", "use", "proxy"];
+    let names = ["pcre_jit", "lock_file", "use", "proxy"];
     for (name, message) in names.iter().zip(&diagnostics) {
         assert_eq!(*message, format!("the \"{name}\" directive has no effect in gatepost, ignored in /conf/main:1"));
     }
