@@ -15,6 +15,7 @@ use crate::master::state::{Prepared, Source};
 use crate::notify;
 use crate::process::{self, PidFile, Waiting};
 use crate::service::{self, Shared};
+use crate::title;
 use crate::worker::{self, Listener, Start};
 
 /// What to run.
@@ -43,6 +44,7 @@ pub fn run(boot: Boot) -> ExitCode {
 /// As two processes.
 fn with_worker(boot: Boot) -> Result<(), Failed> {
     let Boot { config, source, recording } = boot;
+    title::prepare();
     let prepared = Prepared::new(&source, config, &recording, &|level, message| say(None, level, message));
     let prepared = prepared.map_err(|mistakes| fail_all(None, &mistakes))?;
     // What it holds is packed for the worker.
@@ -56,6 +58,7 @@ fn with_worker(boot: Boot) -> Result<(), Failed> {
     let addresses: Vec<_> = prepared.sockets.iter().map(|socket| socket.address.clone()).collect();
     let listeners = addresses.into_iter().zip(sockets).collect();
     let (waiting, pid_file) = settle(&prepared.process, inherited.predecessor.is_none(), &log)?;
+    title::set(&title::of_master(&source.command_line));
     let master = Master::new(source, pid_file, prepared, listeners, inherited.predecessor, Some(waiting));
     let mut master = master.map_err(|error| fail(&log, format_args!("signals cannot be received: {error}")))?;
     let served = master.run();

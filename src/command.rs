@@ -48,7 +48,8 @@ pub fn run(options: &Options) -> Next {
         Some(Signal::Reload) if config.process.master_process => Next::Exit(reload(&config, &voice)),
         Some(signal) => Next::Exit(send(signal, &config.process.pid, &voice)),
         None => {
-            let source = Source { paths, globals: options.globals.clone() };
+            let command_line = std::env::args_os().collect();
+            let source = Source { paths, globals: options.globals.clone(), command_line };
             Next::Serve(Box::new(Boot { config, source, recording }))
         }
     }

@@ -35,6 +35,7 @@ mod service;
 mod session;
 mod session_log;
 mod stream;
+mod title;
 mod tls;
 mod upstream;
 mod worker;
@@ -45,7 +46,7 @@ use cli::Invocation;
 use command::Next;
 
 fn main() -> ExitCode {
-    if std::env::args_os().eq([worker::entry::TITLE]) {
+    if std::env::args_os().next().is_some_and(|name| name == title::WORKER) {
         return worker::entry::main();
     }
     match cli::parse(std::env::args_os().skip(1).collect()) {

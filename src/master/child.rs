@@ -12,7 +12,7 @@ use rustix::net::RecvFlags;
 
 use super::state::{Listeners, Prepared};
 use crate::channel::{self, Inbox, ToMaster, ToWorker};
-use crate::worker::entry::TITLE;
+use crate::title;
 
 /// A worker that dies sooner than this after its start dies of its start.
 const SHORT_LIFE: Duration = Duration::from_secs(1);
@@ -42,7 +42,7 @@ impl Worker {
     pub fn start(env: &[(String, Option<String>)]) -> io::Result<Worker> {
         let (socket, theirs) = channel::pair()?;
         let mut command = Command::new("/proc/self/exe");
-        command.arg0(TITLE).env_clear().stdin(Stdio::from(theirs));
+        command.arg0(title::WORKER).args([""; title::ROOM]).env_clear().stdin(Stdio::from(theirs));
         let kept = ENVIRONMENT.iter().map(|name| (*name, None));
         for (name, value) in kept.chain(env.iter().map(|(name, value)| (name.as_str(), value.as_ref()))) {
             if let Some(value) = value.map(OsString::from).or_else(|| std::env::var_os(name)) {

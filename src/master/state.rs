@@ -1,5 +1,6 @@
 //! A configuration as the master has it: what a worker is given.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::fs::File;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
@@ -21,6 +22,8 @@ pub struct Source {
     pub paths: Paths,
     /// The option `-g`.
     pub globals: Option<String>,
+    /// All of them, the program's name first.
+    pub command_line: Vec<OsString>,
 }
 
 /// A configuration that was read, tried, and packed for the worker. Its sockets are not open yet.

@@ -2,6 +2,7 @@
 //! `.oldbin` and starts the new binary, which inherits the listening sockets. Both serve until somebody tells one of them
 //! to QUIT. When the new one ends, for whatever reason, the old one is what it was.
 
+use std::ffi::OsString;
 use std::os::fd::AsFd as _;
 use std::process::{Child, Command};
 
@@ -35,9 +36,9 @@ impl Master {
         self.pid_file.rename(old.as_ref())?;
         self.name = Some(name.into());
         let (copies, (variable, list)) = inherit::bequeath(self.listeners.iter().map(|(_, socket)| socket.as_fd()))?;
-        let mut arguments = std::env::args_os();
-        let program = arguments.next().unwrap_or_else(|| "/proc/self/exe".into());
-        let started = Command::new(program).args(arguments).env(variable, list).spawn();
+        let mut words = self.source.command_line.iter();
+        let program = words.next().map_or("/proc/self/exe".as_ref(), OsString::as_os_str);
+        let started = Command::new(program).args(words).env(variable, list).spawn();
         drop(copies);
         Ok(started?)
     }

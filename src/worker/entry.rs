@@ -15,13 +15,12 @@ use crate::boot::log_panics;
 use crate::channel::{self, Inbox, ToMaster, ToWorker};
 use crate::log::{Level, Log, Logs};
 use crate::process::{self, User};
-
-/// The worker's name for itself, by which the program knows that it is one.
-pub const TITLE: &str = "gatepost: worker process";
+use crate::title;
 
 /// Lives as a worker. Standard input is the line to the master.
 pub fn main() -> ExitCode {
     process::set_name();
+    title::prepare();
     let socket = match take_line() {
         Ok(socket) => socket,
         Err(error) => {

@@ -34,6 +34,7 @@ use crate::life::Life;
 use crate::log::{Level, Log, Logs};
 use crate::process;
 use crate::service::{Door, Shared};
+use crate::title;
 
 /// How often the way out looks whether everybody has left.
 const LOOK: Duration = Duration::from_millis(50);
@@ -250,6 +251,7 @@ impl Worker {
             return;
         }
         self.log.write(Level::Notice, None, format_args!("{message}"));
+        title::set(title::LEAVING_WORKER.as_bytes());
         self.acceptors.clear();
         let patience = self.process.worker_shutdown_timeout;
         self.leaving = Some(Leaving { deadline: patience.and_then(|patience| Instant::now().checked_add(patience)) });
@@ -298,7 +300,9 @@ impl Worker {
         self.process = process;
         self.log = log;
         self.shared = Some(Arc::new(shared));
-        self.leaving = None;
+        if self.leaving.take().is_some() {
+            title::set(title::WORKER.as_bytes());
+        }
         Ok(())
     }
 

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal};
 
 use crate::harness::{Conn, PATIENCE, Wanted, tls};
-use crate::running::{Running, await_some, free_address};
+use crate::running::{Running, await_some, command_line, free_address};
 
 const ONE: &str = "server { listen @at@; protocol imap; }";
 
@@ -124,7 +124,7 @@ fn hup_brings_a_drained_worker_back() {
     running.await_log("gracefully shutting down");
     running.reload_now();
     running.client();
-    assert_eq!(running.worker(), worker);
+    assert_eq!((running.worker(), command_line(worker).as_str()), (worker, "gatepost: worker process"));
     running.signal(Signal::WINCH);
     drop((client, server));
     running.await_log("exited with code 0");

@@ -5,7 +5,7 @@ use std::net::TcpStream;
 
 use rustix::process::{Signal, kill_process};
 
-use crate::running::{Running, await_some, await_some_in, is_alive, read};
+use crate::running::{Running, await_some, await_some_in, command_line, is_alive, read};
 
 #[test]
 fn term_and_int_end_at_once() {
@@ -80,6 +80,7 @@ fn winch_drains_the_worker() {
     running.signal(Signal::WINCH);
     running.await_log("gracefully shutting down");
     assert!(is_alive(worker));
+    await_some("title", || (command_line(worker) == "gatepost: worker process is shutting down").then_some(()));
     drop((client, server));
     await_some("end of the worker", || (!is_alive(worker)).then_some(()));
     assert!(!running.has_ended());

@@ -5,8 +5,9 @@ use std::net::TcpListener;
 use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 
+use crate::harness::Subject;
 use crate::running::{Running, await_some, command, command_line, free_address, is_alive, read, status, write};
 
 #[test]
@@ -29,6 +30,33 @@ fn the_worker_has_no_rights() {
     }
     let pid = read(&running.prefix().join("pid"));
     assert_eq!(pid.trim(), running.master().as_raw_nonzero().to_string());
+}
+
+#[test]
+fn titles_say_what_each_process_is() {
+    let running = Running::start("");
+    let prefix = running.prefix().display().to_string();
+    let program = Subject::current().path().display().to_string();
+    // As nginx's, with the words that it was called with.
+    let words = format!("{program} -p {prefix} -c test.conf -e error.log -g daemon off;");
+    assert_eq!(command_line(running.master()), format!("gatepost: master process {words}"));
+    assert_eq!(status(running.master(), "Name"), "gatepost");
+    assert_eq!(command_line(running.worker()), "gatepost: worker process");
+}
+
+#[test]
+fn a_title_that_has_no_room_is_cut() {
+    let prefix = tempfile::tempdir().unwrap();
+    let at = free_address();
+    write(prefix.path(), "", "server { listen @at@; protocol imap; }", at, at);
+    // Without an environment there is the room of the command line and no more.
+    assert!(command(prefix.path()).env_clear().status().unwrap().success());
+    let master = Pid::from_raw(read(&prefix.path().join("pid")).trim().parse().unwrap()).unwrap();
+    let title = command_line(master);
+    let words = format!("{} -p {}", Subject::current().path().display(), prefix.path().display());
+    assert!(title.starts_with(&format!("gatepost: master process {words}")), "{title}");
+    kill_process(master, Signal::TERM).unwrap();
+    await_some("end", || (!is_alive(master)).then_some(()));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::process::Command;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::harness::{PATIENCE, Subject};
-use crate::running::{Running, await_some, free_address, is_alive, read, write};
+use crate::running::{Running, await_some, command_line, free_address, is_alive, read, write};
 
 /// The number in the pid file once it is another.
 #[track_caller]
@@ -35,6 +35,7 @@ fn up_and_back_and_up() {
     let (pid, oldbin) = (running.prefix().join("pid"), running.prefix().join("pid.oldbin"));
     running.signal(Signal::USR2);
     let new = successor(&running);
+    await_some("title", || (command_line(new) == command_line(running.master())).then_some(()));
     assert_eq!(read(&oldbin).trim(), running.master().as_raw_nonzero().to_string());
     await_worker_of(&running, new);
     running.client();
