@@ -1,17 +1,18 @@
 //! A new configuration in place: nobody is refused, nobody is dropped, and a bad one changes nothing.
 
+use std::collections::VecDeque;
 use std::fs;
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
-use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::os::unix::net::{SocketAddr as UnixAddress, UnixDatagram};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rustix::process::{Pid, Signal};
 
-use crate::harness::{Conn, PATIENCE, Wanted, tls};
-use crate::running::{Running, await_some, command_line, free_address};
+use crate::harness::{Backend, Conn, PATIENCE, Wanted, tls};
+use crate::running::{Running, await_some, command_line, free_address, session};
 
 const ONE: &str = "server { listen @at@; protocol imap; }";
 
@@ -149,53 +150,81 @@ fn threads_and_connections_change() {
     await_some("end of the other threads", || (threads() <= 2).then_some(()));
 }
 
-/// How many reloads, and how long they may take together.
+/// How many reloads; with `QUICK=1` a tenth of it.
 const RELOADS: usize = 1000;
-const AS_LONG_AS: Duration = Duration::from_secs(20);
+
+/// How many sessions of older configurations there are at any time.
+const OLD_SESSIONS: usize = 20;
 
 #[test]
 fn a_thousand_reloads_under_load() {
     let running = Running::start("events { worker_connections 1024; } error_log error.log error;");
-    let (mut client, mut server) = running.session();
-    let over = AtomicBool::new(false);
-    let greeted = AtomicUsize::new(0);
-    let at = running.at;
-    let (over, greeted) = (&over, &greeted);
-    let (first, last, done) = std::thread::scope(|scope| {
-        for _ in 0..2 {
-            scope.spawn(move || {
-                while !over.load(Ordering::Relaxed) {
-                    let mut client = Conn::connect(at);
-                    client.expect("* OK IMAP4 ready\r\n").ask("a LOGOUT\r\n", "* BYE\r\na OK completed\r\n");
-                    client.expect_close();
-                    greeted.fetch_add(1, Ordering::Relaxed);
-                }
-            });
-        }
-        let end = Instant::now() + AS_LONG_AS;
-        let reloads = if std::env::var_os("QUICK").is_some() { RELOADS / 10 } else { RELOADS };
-        let (mut first, mut done) = (None, 0);
+    let reloads = if std::env::var_os("QUICK").is_some() { RELOADS / 10 } else { RELOADS };
+    let (master, worker) = (running.master(), running.worker());
+    let first_session = running.session();
+    let (at, backend) = (running.at, &running.backend);
+    let over = &AtomicBool::new(false);
+    let begun = Instant::now();
+    let (greeted, logged_in, first) = std::thread::scope(|scope| {
+        let newcomers = scope.spawn(move || count_while_not(over, || newcomer(at)));
+        let mut sessions = VecDeque::from([first_session]);
+        let users = scope.spawn(move || count_while_not(over, || old_and_new_session(&mut sessions, at, backend)));
+        let end = End(over);
+        let mut first = None;
         for number in 0..reloads {
-            let (master, worker) = (running.master(), running.worker());
             reload_by_signal(&running);
-            done += 1;
             if number == reloads / 10 {
                 first = Some([resources(master), resources(worker)]);
             }
-            if Instant::now() > end {
-                break;
-            }
         }
-        over.store(true, Ordering::Relaxed);
-        (first.unwrap(), [resources(running.master()), resources(running.worker())], done)
+        drop(end);
+        (newcomers.join().unwrap(), users.join().unwrap(), first.unwrap())
     });
-    println!("{done} reloads, {} clients, {first:?} {last:?}", greeted.load(Ordering::Relaxed));
+    let last = [resources(master), resources(worker)];
+    println!(
+        "{reloads} reloads in {:?}, {greeted} newcomers, {logged_in} sessions, {first:?} {last:?}",
+        begun.elapsed()
+    );
     for ((kilobytes, descriptors), (more_kilobytes, more_descriptors)) in first.into_iter().zip(last) {
-        assert!(more_kilobytes < kilobytes + 4096, "{kilobytes} KB became {more_kilobytes}");
+        assert!(more_kilobytes < kilobytes + 2048, "{kilobytes} KB became {more_kilobytes}");
         assert!(more_descriptors < descriptors + 10, "{descriptors} descriptors became {more_descriptors}");
     }
-    client.send("b NOOP\r\n");
-    server.expect("b NOOP\r\n");
+    assert_eq!((running.worker(), running.log().as_str()), (worker, ""));
+    assert!(greeted > reloads && logged_in > reloads, "{greeted} newcomers, {logged_in} sessions");
+}
+
+/// Ends the load, also where the test fails.
+struct End<'a>(&'a AtomicBool);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Does something again and again, and counts.
+fn count_while_not(over: &AtomicBool, what: impl FnMut()) -> usize {
+    std::iter::repeat_with(what).take_while(|()| !over.load(Ordering::Relaxed)).count()
+}
+
+/// Nothing but what it should hear.
+fn newcomer(at: SocketAddr) {
+    let mut client = Conn::connect(at);
+    client.expect("* OK IMAP4 ready\r\n").ask("a LOGOUT\r\n", "* BYE\r\na OK completed\r\n");
+    client.expect_close();
+}
+
+/// Another user logs in, and the one who has been there for the longest time is still served before it goes.
+fn old_and_new_session(sessions: &mut VecDeque<(Conn, Conn)>, at: SocketAddr, backend: &Backend) {
+    sessions.push_back(session(at, backend));
+    if sessions.len() > OLD_SESSIONS {
+        let (mut client, mut server) = sessions.pop_front().unwrap();
+        client.send("b NOOP\r\n");
+        server.expect("b NOOP\r\n").send("b OK\r\n");
+        client.expect("b OK\r\n");
+        drop(client);
+        server.expect_close();
+    }
 }
 
 /// What `-s reload` does besides trying the configuration: a signal with a number, an answer to that number.
@@ -203,7 +232,7 @@ fn reload_by_signal(running: &Running) {
     static NUMBER: AtomicUsize = AtomicUsize::new(1);
     let number = std::process::id() as usize * 4096 + NUMBER.fetch_add(1, Ordering::Relaxed);
     let number = number & 0xffff_ffff;
-    let place = SocketAddr::from_abstract_name(format!("gatepost-reload-{number:08x}")).unwrap();
+    let place = UnixAddress::from_abstract_name(format!("gatepost-reload-{number:08x}")).unwrap();
     let socket = UnixDatagram::bind_addr(&place).unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
     let value = libc::sigval { sival_ptr: std::ptr::without_provenance_mut(number) };

@@ -87,23 +87,13 @@ impl Running {
     /// A client that has been greeted.
     #[track_caller]
     pub(crate) fn client(&self) -> Conn {
-        let mut client = Conn::connect(self.at);
-        client.expect("* OK IMAP4 ready\r\n");
-        client
+        client(self.at)
     }
 
     /// A client that is logged in, and its connection at the mail server.
     #[track_caller]
     pub(crate) fn session(&self) -> (Conn, Conn) {
-        let mut client = self.client();
-        client.send("a LOGIN u p\r\n");
-        let mut server = self.backend.accept();
-        server.send("* OK ready\r\n").expect("a LOGIN {1}\r\n");
-        server.send("+ go\r\n").expect("u {1}\r\n");
-        server.send("+ go\r\n").expect("p\r\n");
-        server.send("a OK in\r\n");
-        client.expect("a OK in\r\n");
-        (client, server)
+        session(self.at, &self.backend)
     }
 
     pub(crate) fn log(&self) -> String {
@@ -152,6 +142,27 @@ impl Drop for Running {
             let _ = kill_process(pid, Signal::KILL);
         }
     }
+}
+
+#[track_caller]
+fn client(at: SocketAddr) -> Conn {
+    let mut client = Conn::connect(at);
+    client.expect("* OK IMAP4 ready\r\n");
+    client
+}
+
+/// [`Running::session`], for threads that have not the whole of it.
+#[track_caller]
+pub(crate) fn session(at: SocketAddr, backend: &Backend) -> (Conn, Conn) {
+    let mut client = client(at);
+    client.send("a LOGIN u p\r\n");
+    let mut server = backend.accept();
+    server.send("* OK ready\r\n").expect("a LOGIN {1}\r\n");
+    server.send("+ go\r\n").expect("u {1}\r\n");
+    server.send("+ go\r\n").expect("p\r\n");
+    server.send("a OK in\r\n");
+    client.expect("a OK in\r\n");
+    (client, server)
 }
 
 /// The program with its configuration in `prefix`.
