@@ -105,7 +105,8 @@ impl Inbox {
         Inbox { wary: true, ..Inbox::default() }
     }
 
-    /// Receives a message. None when the other end is gone.
+    /// Receives a message. None when the other end is gone. Of its descriptors, those are missing, the last first, that
+    /// this process may not have any more.
     ///
     /// # Errors
     /// `WouldBlock` when there is none yet and `flags` have `DONTWAIT`; others when it makes no sense.
@@ -146,8 +147,8 @@ impl Inbox {
                 _ => {}
             }
         }
-        if received.flags.intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC) {
-            return Err(io::Error::other("a message was cut: too few descriptors are allowed"));
+        if received.flags.contains(ReturnFlags::TRUNC) {
+            return Err(io::Error::other("a message was cut"));
         }
         Ok(received.bytes)
     }

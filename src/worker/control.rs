@@ -48,10 +48,10 @@ impl Control {
             None => Order::MasterGone,
             Some((ToWorker::Stop, _)) => Order::Stop,
             Some((ToWorker::Quit, _)) => Order::Quit,
-            Some((ToWorker::Reopened { logs }, files)) => Order::Reopened(load::name(logs, files)),
-            Some((ToWorker::Load { sockets, logs }, descriptors)) => {
-                Order::Load(Load::new(sockets, logs, descriptors)?)
+            Some((ToWorker::Reopened { logs }, files)) => {
+                Order::Reopened { missing: logs.len() - files.len().min(logs.len()), files: load::name(logs, files) }
             }
+            Some((ToWorker::Load { sockets, logs }, descriptors)) => Order::Load(Load::new(sockets, logs, descriptors)),
         })
     }
 }

@@ -60,7 +60,7 @@ fn live(socket: OwnedFd) -> anyhow::Result<()> {
 
 /// Takes the first configuration, gives all rights away, and builds what serves.
 fn begin(socket: impl AsFd, logs: &Logs) -> Result<(Loaded, Arc<Log>), Vec<String>> {
-    let mut load = receive(socket).map_err(|error| vec![format!("{error:#}")])?;
+    let mut load = receive(socket).map_err(|error| vec![format!("{error:#}")])??;
     logs.supply(std::mem::take(&mut load.logs));
     let read = load.read()?;
     let log = logs.open(&read.config.process.error_log).map_err(|error| vec![error.to_string()])?;
@@ -70,10 +70,10 @@ fn begin(socket: impl AsFd, logs: &Logs) -> Result<(Loaded, Arc<Log>), Vec<Strin
     Ok((loaded, log))
 }
 
-fn receive(socket: impl AsFd) -> anyhow::Result<Load> {
+fn receive(socket: impl AsFd) -> anyhow::Result<Result<Load, Vec<String>>> {
     let received = Inbox::default().receive(socket.as_fd(), RecvFlags::empty()).context("recvmsg() failed")?;
     match received {
-        Some((ToWorker::Load { sockets, logs }, descriptors)) => Ok(Load::new(sockets, logs, descriptors)?),
+        Some((ToWorker::Load { sockets, logs }, descriptors)) => Ok(Load::new(sockets, logs, descriptors)),
         Some(_) => bail!("a worker begins with a configuration"),
         None => bail!("the master process is gone"),
     }

@@ -1,7 +1,6 @@
 //! From what the master sends to a configuration at work.
 
 use std::fs::File;
-use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,6 +13,10 @@ use crate::service::{self, Shared};
 
 /// Open files and their names.
 pub type Files = Vec<(PathBuf, File)>;
+
+/// What there is to say where less came than was sent.
+pub const NO_DESCRIPTORS: &str =
+    "the worker process has no descriptors left for it: \"worker_rlimit_nofile\" is too low";
 
 /// Gives open files their names.
 pub fn name(names: Vec<String>, descriptors: impl IntoIterator<Item = OwnedFd>) -> Files {
@@ -30,9 +33,12 @@ pub struct Load {
 
 impl Load {
     /// Sorts the descriptors that came with [`crate::channel::ToWorker::Load`].
-    pub fn new(sockets: usize, logs: Vec<String>, descriptors: Vec<OwnedFd>) -> io::Result<Load> {
+    ///
+    /// # Errors
+    /// When some are missing.
+    pub fn new(sockets: usize, logs: Vec<String>, descriptors: Vec<OwnedFd>) -> Result<Load, Vec<String>> {
         if descriptors.len() != 1 + sockets + logs.len() {
-            return Err(io::Error::other("a bundle came with too few descriptors"));
+            return Err(vec![NO_DESCRIPTORS.to_string()]);
         }
         let mut descriptors = descriptors.into_iter();
         let bundle = descriptors.next().map(Sealed::from).expect("there is one at least");

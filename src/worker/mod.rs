@@ -149,7 +149,7 @@ async fn serve(start: Start, dispatcher: Arc<Dispatcher>) -> anyhow::Result<()> 
             Order::Look => {}
             Order::Quit => worker.leave("gracefully shutting down"),
             Order::Reopen => worker.reopen(),
-            Order::Reopened(files) => worker.take_logs(files),
+            Order::Reopened { files, missing } => worker.take_logs(files, missing),
             Order::Load(load) => {
                 let answer = worker.load(load).await;
                 control.as_ref().map_or(Ok(()), |control| control.say(&answer))?;
@@ -176,9 +176,9 @@ enum Order {
     /// Open the logs anew.
     Reopen,
     /// The master has opened the logs anew.
-    Reopened(load::Files),
-    /// Take a new configuration.
-    Load(Load),
+    Reopened { files: load::Files, missing: usize },
+    /// Take a new configuration, if all of it came.
+    Load(Result<Load, Vec<String>>),
     /// Somebody wants a new configuration, and there is no master to make it.
     CannotReload,
     /// Nobody is there to give orders any more.
@@ -274,14 +274,15 @@ impl Worker {
     }
 
     /// Puts a new configuration in force, or nothing.
-    async fn load(&mut self, load: Load) -> ToMaster {
+    async fn load(&mut self, load: Result<Load, Vec<String>>) -> ToMaster {
         match self.try_load(load).await {
             Ok(()) => ToMaster::Ready,
             Err(mistakes) => ToMaster::Failed(mistakes),
         }
     }
 
-    async fn try_load(&mut self, mut load: Load) -> Result<(), Vec<String>> {
+    async fn try_load(&mut self, load: Result<Load, Vec<String>>) -> Result<(), Vec<String>> {
+        let mut load = load?;
         self.logs.supply(std::mem::take(&mut load.logs));
         let (logs, shared) = (self.logs.clone(), self.shared.clone());
         // Reading keys and users takes its time, and this thread has sessions.
@@ -314,10 +315,14 @@ impl Worker {
         }
     }
 
-    /// From now on these are the logs.
-    fn take_logs(&self, files: load::Files) {
+    /// From now on these are the logs. Those that are missing go on being written where they are.
+    fn take_logs(&self, files: load::Files, missing: usize) {
         self.logs.supply(files);
         self.logs.reopen();
+        if missing > 0 {
+            let reason = load::NO_DESCRIPTORS;
+            self.log.write(Level::Alert, None, format_args!("{missing} of the logs cannot be opened anew: {reason}"));
+        }
     }
 }
 

@@ -4,7 +4,9 @@ use std::fs;
 use std::net::TcpStream;
 
 use crate::harness::Conn;
-use crate::running::{Running, command_line, read};
+use rustix::process::Signal;
+
+use crate::running::{Running, await_some, await_some_in, command_line, read};
 
 #[test]
 fn the_oldest_that_has_not_logged_in_makes_room() {
@@ -50,6 +52,48 @@ fn without_descriptors_nothing_is_accepted_for_a_while() {
         client.expect("* OK IMAP4 ready\r\n");
     }
     assert_eq!(running.log().matches("accept4() failed").count(), 1, "{}", running.log());
+}
+
+#[test]
+fn a_reload_for_which_there_are_no_descriptors_changes_nothing() {
+    let running = Running::start("worker_rlimit_nofile 40;");
+    let worker = running.worker();
+    let (mut client, mut server) = running.session();
+    let crowd: Vec<Conn> = (0..40).map(|_| Conn::connect(running.at)).collect();
+    running.await_log("accept4() failed (24: Too many open files)");
+    let output = running.call(&["-s", "reload"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.contains("worker_rlimit_nofile"), "{said}");
+    client.send("b NOOP\r\n");
+    server.expect("b NOOP\r\n");
+    drop(crowd);
+    running.client();
+    running.reload_now();
+    assert_eq!(running.worker(), worker);
+}
+
+#[test]
+fn logs_for_which_there_are_no_descriptors_are_written_where_they_are() {
+    let mut running = Running::start("worker_rlimit_nofile 40;");
+    let worker = running.worker();
+    let crowd: Vec<Conn> = (0..40).map(|_| Conn::connect(running.at)).collect();
+    running.await_log("accept4() failed (24: Too many open files)");
+    let (log, old) = (running.prefix().join("error.log"), running.prefix().join("old.log"));
+    fs::rename(&log, &old).unwrap();
+    running.signal(Signal::USR1);
+    let line = await_some_in(&old, "1 of the logs cannot be opened anew");
+    assert!(line.contains("[alert]") && line.contains("worker_rlimit_nofile"), "{line}");
+    drop(crowd);
+    let client = running.client();
+    await_some_in(&old, &format!("client {} connected", client.local()));
+    running.signal(Signal::USR1);
+    await_some("the new log", || {
+        let client = running.client();
+        read(&log).contains(&format!("client {} connected", client.local())).then_some(())
+    });
+    assert_eq!(running.worker(), worker);
+    running.signal(Signal::TERM);
+    assert!(running.end().success());
 }
 
 #[test]
