@@ -16,6 +16,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use zeroize::Zeroize;
 
 use crate::accept::{Accepted, Leave, Permit};
+use crate::addr::Address;
 use crate::auth::{self, Verdict};
 use crate::config;
 use crate::log::Level;
@@ -33,19 +34,30 @@ const LONGEST_WAIT: Duration = Duration::from_secs(180);
 pub async fn run(accepted: Accepted) {
     let leave = Leave::of(&accepted.permit);
     let (door, number, peer) = (accepted.door.clone(), accepted.number, accepted.peer.clone());
-    let lost = |level, what: &str| {
-        let context = format!("client: {peer}, server: {}", door.text);
-        door.log().write(level, Some(number), format_args!("{what} while in auth state, {context}"));
-    };
-    let login = pin!(log_in(accepted));
+    let tell_loss = |level, what: &str| tell_loss(&door, number, &peer, level, what);
+    live(pin!(log_in(accepted)), leave.reason(), tell_loss).await;
+}
+
+/// Logs why a session has to end that had no time to say so itself.
+fn tell_loss(door: &Door, number: u64, peer: &Address, level: Level, what: &str) {
+    let context = format_args!("client: {peer}, server: {}", door.text);
+    door.log().write(level, Some(number), format_args!("{what} while in auth state, {context}"));
+}
+
+/// Until the login has come to something, its end has come from elsewhere, or a mistake of ours.
+async fn live(
+    login: Pin<&mut impl Future<Output = Result<Box<Proxied>, Ended>>>,
+    must_leave: impl Future<Output = &'static str>,
+    tell_loss: impl Fn(Level, &str),
+) {
     tokio::select! {
         biased;
         done = unwound(login) => match done {
             Ok(Ok(proxied)) => drop(tokio::spawn(proxied.relay())),
             Ok(Err(Ended)) => {}
-            Err(panic) => lost(Level::Alert, &panic),
+            Err(panic) => tell_loss(Level::Alert, &panic),
         },
-        reason = leave.reason() => lost(Level::Info, reason),
+        reason = must_leave => tell_loss(Level::Info, reason),
     }
 }
 
@@ -391,3 +403,6 @@ fn tell_end(log: &mut SessionLog, end: End) {
     log.context.action = "";
     log.write(Level::Info, format_args!("proxied session done"));
 }
+
+#[cfg(test)]
+mod tests;

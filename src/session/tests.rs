@@ -1,0 +1,123 @@
+//! A mistake of ours, and what it costs.
+
+#![allow(clippy::unwrap_used)]
+
+use std::path::Path;
+
+use tokio::io::unix::AsyncFd;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, Interest};
+use tokio::net::TcpStream;
+
+use super::*;
+use crate::accept::{self, Dispatcher, Gate};
+use crate::boot::log_panics;
+use crate::config::{self, Paths, Recording};
+use crate::life::Life;
+use crate::log::{Context, Log, Logs};
+use crate::service::{self, Shared};
+
+/// An IMAP server in this process.
+struct Running {
+    directory: tempfile::TempDir,
+    address: std::net::SocketAddr,
+    door: Arc<Door>,
+}
+
+impl Running {
+    fn start() -> Running {
+        let directory = tempfile::tempdir().unwrap();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let address = listener.local_addr().unwrap();
+        let door = door(directory.path(), address);
+        let gate = Gate::new(vec![door.clone()], &Arc::<Life>::default());
+        // SAFETY: an `OwnedFd` is the same open descriptor for as long as it lives.
+        let listener = unsafe { AsyncFd::register_with_interest(listener.into(), Interest::READABLE) }.unwrap();
+        tokio::spawn(accept::accept(listener, gate, Arc::new(Dispatcher::new(8))));
+        Running { directory, address, door }
+    }
+
+    async fn client(&self) -> TcpStream {
+        let mut client = TcpStream::connect(self.address).await.unwrap();
+        expect(&mut client, "* OK IMAP4 ready\r\n").await;
+        client
+    }
+
+    fn log(&self) -> Arc<Log> {
+        self.door.services[0].log.clone()
+    }
+
+    fn logged(&self, text: &str) -> String {
+        let log = std::fs::read_to_string(self.directory.path().join("log")).unwrap();
+        let line = log.lines().find(|line| line.contains(text));
+        line.unwrap_or_else(|| panic!("no {text:?} in\n{log}")).to_string()
+    }
+}
+
+fn door(directory: &Path, address: std::net::SocketAddr) -> Arc<Door> {
+    let text = format!(
+        "error_log log info; events {{ }}
+         mail {{ auth_http 127.0.0.1:9; server {{ listen {address}; protocol imap; }} }}"
+    );
+    let file = directory.join("gatepost.conf");
+    std::fs::write(&file, text).unwrap();
+    let paths = Paths {
+        prefix: format!("{}/", directory.display()),
+        file: file.display().to_string(),
+        error_log: "log".into(),
+        pid: "pid".into(),
+    };
+    let files = Arc::new(Recording::of_machine());
+    let config = config::load(&paths, None, &*files).config.unwrap();
+    service::doors(&config, &Logs::default(), &Shared::new(files)).unwrap().remove(0).remove(0)
+}
+
+async fn expect(client: &mut TcpStream, text: &str) {
+    let mut heard = vec![0; text.len()];
+    client.read_exact(&mut heard).await.unwrap();
+    assert_eq!(String::from_utf8(heard).unwrap(), text);
+}
+
+#[tokio::test]
+async fn a_panic_costs_its_session_and_no_other() {
+    let running = Running::start();
+    log_panics(running.log());
+    let mut other = running.client().await;
+    let door = running.door.clone();
+    let session = tokio::spawn(async move {
+        let peer = Address::Ip("192.0.2.1:40000".parse().unwrap());
+        let tell_loss = |level, what: &str| tell_loss(&door, 7, &peer, level, what);
+        let login = pin!(async { panic!("an index is out of bounds") });
+        live(login, std::future::pending(), tell_loss).await;
+    });
+    session.await.unwrap();
+    let line = running.logged("the session it happened in is lost");
+    assert!(line.contains("[alert]") && line.contains("src/session/tests.rs"), "{line}");
+    let line = running.logged(
+        ": *7 panicked: an index is out of bounds while in auth state, client: 192.0.2.1:40000, server: 127.0.0.1:",
+    );
+    assert!(line.contains("[alert]"), "{line}");
+
+    other.write_all(b"a NOOP\r\n").await.unwrap();
+    expect(&mut other, "a OK completed\r\n").await;
+    running.client().await;
+    let _ = std::panic::take_hook();
+}
+
+#[tokio::test]
+async fn a_panic_while_proxying_is_told_with_its_context() {
+    let running = Running::start();
+    let context = Context {
+        action: "",
+        client: "192.0.2.1".into(),
+        server: running.door.text.clone(),
+        starttls: false,
+        login: b"alice".to_vec(),
+        upstream: Some("198.51.100.1:143".into()),
+    };
+    let mut log = SessionLog::new(running.log(), 8, context);
+    let end = unwound(pin!(async { panic!("what may not be") })).await.unwrap_or_else(End::Panicked);
+    tell_end(&mut log, end);
+    let line = running.logged(": *8 panicked: what may not be while proxying, client: 192.0.2.1, server: ");
+    assert!(line.contains("[alert]") && line.contains("login: \"alice\", upstream: 198.51.100.1:143"), "{line}");
+}
