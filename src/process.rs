@@ -109,7 +109,9 @@ impl PidFile {
             Ok(file) => file,
             Err(error) => bail!("open() \"{}\" failed{}", path.display(), Errno(&error)),
         };
-        writeln!(file, "{}", std::process::id()).with_context(|| format!("write() \"{}\" failed", path.display()))?;
+        if let Err(error) = writeln!(file, "{}", std::process::id()) {
+            bail!("write() \"{}\" failed{}", path.display(), Errno(&error));
+        }
         Ok(PidFile { path: path.to_path_buf(), file })
     }
 

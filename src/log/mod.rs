@@ -1,14 +1,16 @@
 //! `error_log`: files, standard error and syslog, in nginx's line format.
 //!
 //! [`Logs`] opens what the directives name, once for each destination however many blocks name it, and hands out a
-//! [`Log`] for each block. Writing costs one system call for each destination, fails silently, and never waits for a
-//! syslog server. A line is one line: control characters are escaped.
+//! [`Log`] for each block. Writing costs one system call for each destination, and never waits for a syslog server. A
+//! destination that fails is told of once, to the others or to standard error. A line is one line: control characters are
+//! escaped.
 //!
 //! Known gaps: standard error and files are written as the system lets us, so a pipe that nobody reads can block.
 
 mod clock;
 mod context;
 mod errno;
+mod file;
 mod line;
 mod sink;
 mod syslog;
@@ -23,7 +25,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use crate::addr::Address;
-use sink::Sink;
+use sink::{Lost, Sink};
 
 pub use context::Context;
 pub use errno::Errno;
@@ -165,8 +167,8 @@ impl Logs {
     /// Whether there is a file to replace the one that a sink has.
     fn can_open(&self, sink: &Sink) -> bool {
         match (&self.supplied, sink) {
-            (Some(supplied), Sink::File { path, .. }) => {
-                supplied.lock().unwrap_or_else(PoisonError::into_inner).contains_key(path)
+            (Some(supplied), Sink::File(file)) => {
+                supplied.lock().unwrap_or_else(PoisonError::into_inner).contains_key(file.path())
             }
             _ => true,
         }
@@ -212,19 +214,27 @@ impl Log {
         let complaints = with_buffer(|line| {
             line::spell(line, &stamp, level, connection, message);
             let targets = self.targets.iter().filter(|target| level <= target.level);
-            targets.filter_map(|target| target.sink.write(&stamp, level, line).err()).collect::<Vec<_>>()
+            let written =
+                targets.filter_map(|target| Some((&target.sink, target.sink.write(&stamp, level, line).err()?)));
+            written.collect::<Vec<_>>()
         });
-        for complaint in complaints {
-            self.complain(&stamp, &complaint);
+        for (sink, complaint) in complaints {
+            self.complain(&stamp, sink, &complaint);
         }
     }
 
-    /// Tells the files and standard error that a syslog server cannot be reached.
-    fn complain(&self, stamp: &clock::Stamp, complaint: &syslog::Unreachable) {
+    /// Tells the other destinations, or else standard error, that a file cannot be written or a syslog server not be
+    /// reached.
+    fn complain(&self, stamp: &clock::Stamp, of: &Arc<Sink>, complaint: &Lost) {
+        let others = self.targets.iter().map(|target| &*target.sink).filter(|sink| !std::ptr::eq(*sink, &**of));
+        let mut others: Vec<&Sink> = others.collect();
+        if others.is_empty() {
+            others.push(&Sink::Stderr);
+        }
         with_buffer(|line| {
             line::spell(line, stamp, Level::Alert, None, format_args!("{complaint}"));
-            for target in self.targets.iter().filter(|target| !matches!(*target.sink, Sink::Syslog(_))) {
-                let _ = target.sink.write(stamp, Level::Alert, line);
+            for sink in others {
+                let _ = sink.write(stamp, Level::Alert, line);
             }
         });
     }

@@ -89,6 +89,17 @@ fn a_file_that_cannot_be_opened_is_told_as_nginx_does() {
 }
 
 #[test]
+fn a_full_disk_is_told_once_to_the_other_logs() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("log");
+    let log = Logs::default().open(&[file(Path::new("/dev/full"), Level::Info), file(&path, Level::Alert)]).unwrap();
+    log.write(Level::Info, None, format_args!("lost"));
+    log.write(Level::Info, None, format_args!("lost too"));
+    let complaint = "write() to \"/dev/full\" failed (28: No space left on device), lines are lost";
+    assert_eq!(messages(&path), [complaint]);
+}
+
+#[test]
 fn syslog_over_udp() {
     let server = UdpSocket::bind("127.0.0.1:0").unwrap();
     server.set_read_timeout(Some(Duration::from_secs(5))).unwrap();

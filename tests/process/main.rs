@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod deaths;
+mod faults;
 #[allow(dead_code, unused_imports, reason = "the wire tests use the rest")]
 #[path = "../wire/harness/mod.rs"]
 mod harness;

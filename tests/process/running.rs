@@ -181,8 +181,9 @@ pub(crate) fn write(prefix: &Path, main: &str, servers: &str, at: SocketAddr, au
     let user = if root && !main.contains("user ") { "user nobody nogroup;" } else { "" };
     let servers = servers.replace("@at@", &at.to_string());
     let log = if main.contains("error_log ") { "" } else { "error_log error.log info;" };
+    let pid = if main.starts_with("pid ") { "" } else { "pid pid;" };
     let events = if main.contains("events ") { "" } else { "events { }" };
-    let conf = format!("pid pid; {user} {log} {main} {events}\nmail {{ auth_http {auth}/auth;\n{servers} }}\n");
+    let conf = format!("{pid} {user} {log} {main} {events}\nmail {{ auth_http {auth}/auth;\n{servers} }}\n");
     fs::write(prefix.join("test.conf"), conf).unwrap();
     fs::create_dir_all(prefix.join("logs")).unwrap();
     fs::write(prefix.join("users"), "u:{PLAIN}p:127.0.0.1\n").unwrap();

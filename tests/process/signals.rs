@@ -56,23 +56,6 @@ fn usr1_opens_logs_that_the_worker_may_not() {
 }
 
 #[test]
-fn a_log_whose_directory_is_gone() {
-    let mut running = Running::start("error_log logs/error.log info;");
-    let (logs, gone) = (running.prefix().join("logs"), running.prefix().join("gone"));
-    fs::rename(&logs, &gone).unwrap();
-    running.signal(Signal::USR1);
-    let expected = format!("open() \"{}\" failed (2: No such file or directory)", logs.join("error.log").display());
-    let old = gone.join("error.log");
-    let line = await_some_in(&old, "[emerg]");
-    assert!(line.ends_with(&expected), "{line}");
-    // It is written where it is now.
-    let client = running.client();
-    await_some_in(&old, &format!("client {} connected", client.local()));
-    running.signal(Signal::TERM);
-    assert!(running.end().success());
-}
-
-#[test]
 fn winch_drains_the_worker() {
     let mut running = Running::start("");
     let worker = running.worker();
