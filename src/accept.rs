@@ -32,6 +32,8 @@ pub struct Accepted {
     pub door: Arc<Door>,
     /// Its number, as the log has it (`*1`).
     pub number: u64,
+    /// When it was accepted.
+    pub since: tokio::time::Instant,
     /// Its place among the connections.
     pub permit: Permit,
 }
@@ -211,7 +213,8 @@ impl Dispatcher {
             return;
         }
         self.crowd.newcomers().insert(number, Arc::default());
-        let accepted = Accepted { socket, peer, door, number, permit };
+        let since = tokio::time::Instant::now();
+        let accepted = Accepted { socket, peer, door, number, since, permit };
         match &thread.queue {
             None => drop(tokio::spawn(session::run(accepted))),
             // A thread that is gone is on its way out with the whole process.

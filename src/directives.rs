@@ -9,7 +9,7 @@ use crate::config::ProxyProtocol;
 use crate::config::call::{Call, Outcome};
 use crate::config::setters::{self, APOP, CRAM_MD5, EXTERNAL, LOGIN, NONE, PLAIN};
 use crate::config::settings::{MailSettings, MainSettings};
-use crate::config::{affinity, error_log, ignored, listen, tls};
+use crate::config::{affinity, error_log, ignored, limits, listen, tls};
 use crate::tls::options::{UpstreamTls, VerifyClient};
 
 /// Outside every block, and in `-g`.
@@ -106,6 +106,11 @@ pub const DIRECTIVES: &[Entry<Action>] = &[
     row("server_name", BOTH, Arity::ANY, Block(setters::server_name)),
     row("set_real_ip_from", BOTH, ONE, Block(setters::real_ip_from)),
     row("timeout", BOTH, ONE, Block(|s, c| c.milliseconds(&mut s.timeout))),
+    // Limits.
+    row("allow", BOTH, ONE, Block(|s, c| limits::access::directive(&mut s.limits.access, true, c))),
+    row("deny", BOTH, ONE, Block(|s, c| limits::access::directive(&mut s.limits.access, false, c))),
+    row("login_timeout", BOTH, ONE, Block(|s, c| limits::positive(&mut s.limits.login_timeout, c))),
+    row("max_commands", BOTH, ONE, Block(limits::max_commands)),
     // Who may log in.
     row("auth_http", BOTH, ONE, Block(setters::auth_http)),
     row("auth_http_header", BOTH, TWO, Block(setters::auth_http_header)),

@@ -1,7 +1,7 @@
 //! TLS towards the client: the handshake, the server block that it asks for by name, and its certificate.
 
 use gatepost_proto::Output;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout_at;
 
 use crate::log::Level;
 use crate::session::{Ended, Session};
@@ -14,7 +14,7 @@ impl Session {
     /// Encrypts the connection. What comes of it besides: the server block, and what is known of the client.
     pub async fn start_tls(&mut self) -> Result<(), Ended> {
         self.log.context.action = "SSL handshaking";
-        self.deadline = Instant::now() + self.service.conf.timeout;
+        self.allow(self.service.conf.timeout);
         let door = self.door.clone();
         let entrance = door.entrance.as_ref().expect("the configuration gives TLS to every listen that has it");
         let Some(socket) = self.stream.take_socket() else { return Err(Ended) };
@@ -28,7 +28,7 @@ impl Session {
                 self.log.write(error.level(), format_args!("{error}"));
                 return Err(Ended);
             }
-            Err(_) => return Err(self.timed_out()),
+            Err(_) => return Err(self.timed_out().await),
         }
         self.look_at_certificate().await
     }

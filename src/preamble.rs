@@ -1,15 +1,14 @@
 //! What happens before the greeting: the PROXY protocol header, the client's host name, the delay.
 
 use gatepost_proto::proxy_protocol::{self, Addresses, Parsed};
-use gatepost_proto::{FrontEnd, Output, Protocol};
-use tokio::time::{Instant, timeout_at};
+use gatepost_proto::{FrontEnd, Output, Protocol, Refusal};
+use tokio::time::timeout_at;
 
 use crate::accept::Accepted;
 use crate::addr::Address;
 use crate::auth;
-use crate::config;
+use crate::config::{self, limits::access};
 use crate::log::{Context, Errno, Level};
-use crate::real_ip;
 use crate::resolver::{self, Complaint, Host};
 use crate::session::{Ended, Front, Session};
 use crate::session_log::SessionLog;
@@ -17,7 +16,7 @@ use crate::stream::{Socket, Stream};
 
 /// Gets to know the client.
 pub async fn begin(accepted: Accepted) -> Result<Session, Ended> {
-    let Accepted { socket, peer, door, number, permit } = accepted;
+    let Accepted { socket, peer, door, number, since, permit } = accepted;
     let service = door.services[0].clone();
     let context = Context {
         action: "sending client greeting line",
@@ -36,14 +35,21 @@ pub async fn begin(accepted: Accepted) -> Result<Session, Ended> {
             return Err(Ended);
         }
     };
-    let deadline = Instant::now() + service.conf.timeout;
+    let deadline = since + service.conf.timeout.min(service.conf.limits.login_timeout);
     let client = auth::Client { address: peer, host: None, proxy_protocol: None, tls: None };
-    let mut session = Session { stream, door, service, log, client, permit, deadline };
+    let mut session = Session { stream, door, service, log, client, permit, deadline, since };
     if session.door.endpoint.proxy_protocol {
         session.read_proxy_header().await?;
     }
+    // Where TLS chooses among servers, it is not known yet whose rules hold.
+    if !session.door.endpoint.ssl || session.door.services.len() == 1 {
+        session.admit().await?;
+    }
     if session.door.endpoint.ssl {
         session.start_tls().await?;
+        if session.door.services.len() > 1 {
+            session.admit().await?;
+        }
     }
     session.look_up_host().await?;
     Ok(session)
@@ -59,7 +65,9 @@ pub async fn delay_greeting(session: &mut Session, front: &mut Front) -> Result<
     session.log.context.action = "in delay pipelining state";
     let input = server.input();
     let space = input.space();
-    match timeout_at(Instant::now() + greeting_delay, session.stream.receive(space, |bytes| input.push(bytes))).await {
+    session.allow(greeting_delay);
+    match timeout_at(session.deadline, session.stream.receive(space, |bytes| input.push(bytes))).await {
+        Err(_) if session.deadline == session.login_end() => Err(session.timed_out().await),
         Err(_) => Ok(()),
         Ok(Ok(1..)) => {
             let mut out = Output::default();
@@ -85,7 +93,7 @@ impl Session {
                     self.log.write(Level::Info, format_args!("recv() failed{}", Errno(&error)));
                     return Err(Ended);
                 }
-                Err(_) => return Err(self.timed_out()),
+                Err(_) => return Err(self.timed_out().await),
             }
             match proxy_protocol::parse(&header) {
                 Ok(Parsed::NeedMore) => self.stream.skip(header.len() - before).await.map_err(|_| Ended)?,
@@ -105,7 +113,7 @@ impl Session {
     /// Believes what the header says of the client, where it comes from somebody to be believed (`set_real_ip_from`).
     fn introduce(&mut self, addresses: Option<Addresses>) {
         let Some(Addresses { source, destination }) = addresses else { return };
-        let trusted = real_ip::trusts(&self.service.conf.real_ip_from, &self.client.address);
+        let trusted = self.service.conf.real_ip_from.iter().any(|network| network.contains(&self.client.address));
         if trusted {
             self.client.address = Address::Ip(source);
             self.log.context.client = self.client.address.host();
@@ -115,6 +123,14 @@ impl Session {
 }
 
 impl Session {
+    /// Lets the client in, or not (`allow`, `deny`).
+    pub async fn admit(&mut self) -> Result<(), Ended> {
+        if access::admits(&self.service.conf.limits.access, &self.client.address) {
+            return Ok(());
+        }
+        Err(self.turn_away(Refusal::Denied).await)
+    }
+
     /// Finds out what an SMTP client is called (`resolver`).
     async fn look_up_host(&mut self) -> Result<(), Ended> {
         if self.service.conf.protocol() != Protocol::Smtp {
@@ -127,7 +143,10 @@ impl Session {
             (Some(resolver), Some(ip)) => {
                 let Host { name, complaint } = tokio::select! {
                     biased;
-                    host = resolver.client_host(ip, service.conf.resolver_timeout) => host,
+                    host = timeout_at(self.login_end(), resolver.client_host(ip, service.conf.resolver_timeout)) => match host {
+                        Ok(host) => host,
+                        Err(_) => return Err(self.timed_out().await),
+                    },
                     () = left_without_a_word(&self.stream) => return Err(self.client_gone()),
                 };
                 if let Some(Complaint { action, message }) = complaint {

@@ -7,6 +7,7 @@ use crate::auth;
 use crate::config::{self, Config, SharedFiles};
 use crate::log::{Log, Logs};
 use crate::resolver::Resolver;
+use crate::seldom::Seldom;
 use crate::tls;
 use crate::tls::client::OnDemand;
 use crate::tls::options::{UpstreamTls, VerifyClient};
@@ -18,6 +19,8 @@ pub struct Service {
     pub conf: Arc<config::Server>,
     /// Its `error_log`.
     pub log: Arc<Log>,
+    /// What it logs once a minute at most.
+    pub seldom: Arc<Seldom>,
     /// Its `auth_http` or `auth_users_file`.
     pub auth: auth::Backend,
     /// Its `resolver`.
@@ -138,7 +141,15 @@ fn open(server: &Arc<config::Server>, logs: &Logs, shared: &Shared) -> Result<Ar
     match (log, auth, tls.transpose(), early) {
         (Ok(log), Ok(auth), Ok(tls), Ok(())) => {
             let resolver = server.resolver.as_ref().map(Resolver::new);
-            Ok(Arc::new(Service { conf: server.clone(), log, auth, resolver, upstream_tls, tls }))
+            Ok(Arc::new(Service {
+                conf: server.clone(),
+                log,
+                seldom: Arc::default(),
+                auth,
+                resolver,
+                upstream_tls,
+                tls,
+            }))
         }
         (log, auth, tls, early) => {
             Err(log.err().into_iter().chain(auth.err()).chain(tls.err()).chain(early.err()).flatten().collect())

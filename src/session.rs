@@ -11,8 +11,8 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use gatepost_proto::{Attempt, FrontEnd, Output, Rejection, Step, imap, pop3, smtp};
-use tokio::time::{Instant, sleep, timeout_at};
+use gatepost_proto::{Attempt, FrontEnd, Output, Refusal, Rejection, Step, imap, pop3, smtp};
+use tokio::time::{Instant, sleep_until, timeout_at};
 use zeroize::Zeroize;
 
 use crate::accept::{Accepted, Leave, Permit};
@@ -26,9 +26,8 @@ use crate::session_log::SessionLog;
 use crate::stream::{ReadFailed, Stream, WriteFailed};
 use crate::{preamble, upstream};
 
-/// The longest a session waits, besides the time of one answer, for an authentication server that says
-/// `Auth-Status: WAIT` again and again.
-const LONGEST_WAIT: Duration = Duration::from_secs(180);
+/// How long the last words may take, even where no time is left.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// Lives through one session.
 pub async fn run(accepted: Accepted) {
@@ -92,8 +91,10 @@ pub struct Session {
     pub client: auth::Client,
     /// Its place among the connections.
     pub permit: Permit,
-    /// When the client's patience with us, or ours with it, ends (`timeout`).
+    /// When the client's patience with us, or ours with it, ends: see [`Session::allow`].
     pub deadline: Instant,
+    /// When it was accepted.
+    pub since: Instant,
 }
 
 async fn log_in(accepted: Accepted) -> Result<Box<Proxied>, Ended> {
@@ -152,7 +153,7 @@ impl Session {
 
     async fn greet(&mut self, front: &mut Front) -> Result<(), Ended> {
         self.log.context.action = "sending client greeting line";
-        self.deadline = Instant::now() + self.service.conf.timeout;
+        self.allow(self.service.conf.timeout);
         let mut out = Output::default();
         front.machine().greet(&mut out);
         self.log.write(Level::Debug, format_args!("greeting"));
@@ -175,6 +176,7 @@ impl Session {
                     return Ok(attempt);
                 }
                 Step::Close => return Err(self.close().await),
+                Step::Refuse(refusal) => return Err(self.turn_away(refusal).await),
                 Step::StartTls => self.encrypt(front).await?,
             }
         }
@@ -188,10 +190,13 @@ impl Session {
         if Arc::ptr_eq(&before, &self.service) {
             front.machine().tls_started();
         } else {
+            let tally = *front.machine().tally();
             *front = self.front_end()?;
+            *front.machine().tally() = tally;
+            self.admit().await?;
         }
         self.log.context.action = "in auth state";
-        self.deadline = Instant::now() + self.service.conf.timeout;
+        self.allow(self.service.conf.timeout);
         Ok(())
     }
 
@@ -202,8 +207,7 @@ impl Session {
         let resolver = service.resolver.as_ref().map(|resolver| (resolver, service.conf.resolver_timeout));
         let protocol = service.conf.protocol();
         let request = auth::Request { protocol, attempt, client: &self.client, resolver };
-        let patience = LONGEST_WAIT + service.conf.auth.timeout();
-        let asked = timeout_at(Instant::now() + patience, service.auth.authenticate(&request));
+        let asked = timeout_at(self.login_end(), service.auth.authenticate(&request));
         let verdict = tokio::select! {
             biased;
             verdict = asked => verdict,
@@ -222,10 +226,7 @@ impl Session {
                 self.log.write(error.level(), format_args!("{error}"));
                 Err(self.internal_error(front.machine()).await)
             }
-            Err(_) => {
-                self.log.write(Level::Error, format_args!("the authentication server says WAIT for too long"));
-                Err(self.internal_error(front.machine()).await)
-            }
+            Err(_) => Err(self.turn_away(Refusal::Late).await),
         }
     }
 
@@ -235,18 +236,36 @@ impl Session {
         let mut out = Output::default();
         if wait.is_zero() {
             front.machine().reject(rejection, &mut out);
-            self.deadline = Instant::now() + self.service.conf.timeout;
+            self.allow(self.service.conf.timeout);
             self.say(&mut out).await?;
             return Err(self.close().await);
         }
+        self.keep_waiting(front, wait).await?;
+        self.allow(self.service.conf.timeout);
+        front.machine().reject(rejection, &mut out);
+        self.say(&mut out).await
+    }
+
+    /// Lets a client wait that cannot leave unnoticed.
+    async fn keep_waiting(&mut self, front: &mut Front, time: Duration) -> Result<(), Ended> {
+        let end = Instant::now() + time;
+        let login_end = self.login_end();
         tokio::select! {
             biased;
             () = gone(&mut self.stream, front.machine()) => return Err(self.client_gone()),
-            () = sleep(wait) => {}
+            () = sleep_until(end.min(login_end)) => {}
         }
-        self.deadline = Instant::now() + self.service.conf.timeout;
-        front.machine().reject(rejection, &mut out);
-        self.say(&mut out).await
+        if end < login_end { Ok(()) } else { Err(self.turn_away(Refusal::Late).await) }
+    }
+
+    /// From now on the client, or what is done for it, has so much time, within what is left of `login_timeout`.
+    pub fn allow(&mut self, time: Duration) {
+        self.deadline = (Instant::now() + time).min(self.login_end());
+    }
+
+    /// When `login_timeout` is over.
+    pub fn login_end(&self) -> Instant {
+        self.since + self.service.conf.limits.login_timeout
     }
 
     /// Sends what a machine has put out, and logs its notes.
@@ -265,7 +284,8 @@ impl Session {
                 self.log.write(Level::Info, format_args!("{}", WriteFailed(&error)));
                 Err(Ended)
             }
-            Err(_) => Err(self.timed_out()),
+            // It takes nothing, so there are no last words.
+            Err(_) => Err(self.client_timed_out()),
         }
     }
 
@@ -280,7 +300,7 @@ impl Session {
                 self.log.write(Level::Info, format_args!("{}", ReadFailed(&error)));
                 Err(Ended)
             }
-            Err(_) => Err(self.timed_out()),
+            Err(_) => Err(self.timed_out().await),
         }
     }
 
@@ -293,7 +313,7 @@ impl Session {
 
     /// Says the last words and closes.
     pub async fn farewell(&mut self, out: &mut Output) -> Ended {
-        self.deadline = Instant::now() + self.service.conf.timeout;
+        self.deadline = Instant::now() + self.service.conf.timeout.min(LAST_WORDS);
         match self.say(out).await {
             Ok(()) => self.close().await,
             Err(ended) => ended,
@@ -307,8 +327,43 @@ impl Session {
         Ended
     }
 
-    /// Logs that the client took too long.
-    pub fn timed_out(&mut self) -> Ended {
+    /// Ends a session that overstepped a limit. The client is told why, where it can be told anything: where the
+    /// connection begins with TLS, not before that, for a handshake is what an attacker would cost us.
+    pub async fn turn_away(&mut self, refusal: Refusal) -> Ended {
+        let (level, message) = match refusal {
+            Refusal::Denied => (Level::Error, "access forbidden by rule"),
+            Refusal::Commands => (Level::Warn, "client sent too many commands"),
+            Refusal::Late => (Level::Warn, "client did not log in within \"login_timeout\""),
+            Refusal::Connections => (Level::Error, "limiting connections"),
+            Refusal::FailedLogins => (Level::Error, "limiting logins"),
+        };
+        self.turn_away_as(refusal, level, message).await
+    }
+
+    /// The same, with a message for the log that tells more. Nothing in it may come from outside.
+    pub async fn turn_away_as(&mut self, refusal: Refusal, level: Level, message: &str) -> Ended {
+        self.log.write_seldom(&self.service.seldom, level, message);
+        let hears = match self.stream {
+            Stream::Plain(_) => !self.door.endpoint.ssl,
+            Stream::Tls(_) => true,
+            Stream::Gone => false,
+        };
+        if !hears {
+            return Ended;
+        }
+        let bytes = refusal.reply(self.service.conf.protocol()).into_bytes();
+        self.farewell(&mut Output { bytes, notes: Vec::new() }).await
+    }
+
+    /// Ends a session whose deadline has passed: as nginx does without a word, but with one if it is that of the login.
+    pub async fn timed_out(&mut self) -> Ended {
+        if Instant::now() >= self.login_end() {
+            return self.turn_away(Refusal::Late).await;
+        }
+        self.client_timed_out()
+    }
+
+    fn client_timed_out(&mut self) -> Ended {
         self.log.write(Level::Info, format_args!("client timed out (110: Connection timed out)"));
         Ended
     }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::log::{Context, Level, Log};
+use crate::seldom::Seldom;
 
 /// Writes lines like `*7 client logged in, client: 192.0.2.1, server: 0.0.0.0:143, login: "joe", upstream: 198.51.100.1:143`.
 pub struct SessionLog {
@@ -22,6 +23,12 @@ impl SessionLog {
     /// Writes a line with the context.
     pub fn write(&self, level: Level, message: fmt::Arguments<'_>) {
         self.log.write(level, Some(self.number), format_args!("{message}{}", self.context));
+    }
+
+    /// Writes a line with the context, at its level if it was not written within a minute.
+    pub fn write_seldom(&self, seldom: &Arc<Seldom>, level: Level, message: &str) {
+        let level = seldom.level(level, message, &self.log);
+        self.write(level, format_args!("{message}"));
     }
 
     /// Writes a line without it.

@@ -7,7 +7,9 @@ mod connect;
 
 use std::future::Future;
 
-use gatepost_proto::{Attempt, BackEnd, Dialogue, DialogueError, FrontEnd, Method, Output, Progress, imap, pop3, smtp};
+use gatepost_proto::{
+    Attempt, BackEnd, Dialogue, DialogueError, FrontEnd, Method, Output, Progress, Refusal, imap, pop3, smtp,
+};
 use tokio::time::{Instant, timeout_at};
 use zeroize::Zeroize;
 
@@ -27,7 +29,7 @@ pub async fn log_in(
     attempt: Box<Attempt>,
     route: Route,
 ) -> Result<(Stream, Vec<u8>), Ended> {
-    session.deadline = Instant::now() + session.service.conf.timeout;
+    session.allow(session.service.conf.timeout);
     session.log.context.upstream = Some(route.name.clone());
     let front = front.machine();
     let tls = route.tls.unwrap_or(session.service.conf.proxy.ssl);
@@ -158,6 +160,9 @@ async fn unless_gone<T>(
 
 async fn timed_out(session: &mut Session, front: &mut dyn FrontEnd) -> Ended {
     session.log.write(Level::Error, format_args!("upstream timed out (110: Connection timed out)"));
+    if Instant::now() >= session.login_end() {
+        return session.turn_away(Refusal::Late).await;
+    }
     session.internal_error(front).await
 }
 

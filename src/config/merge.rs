@@ -12,7 +12,7 @@ use super::paths::Paths;
 use super::settings::{AuthChoice, Dialect, Given, MailSettings, MainSettings, ProxyPass, ProxyTarget};
 use super::system::System;
 use super::tls::{client, options};
-use super::{Auth, AuthHttp, FrontEnd, MailServer, Process, Proxy, ProxyProtocol, Server, sharing};
+use super::{Auth, AuthHttp, FrontEnd, MailServer, Process, Proxy, ProxyProtocol, Server, limits, sharing};
 use crate::addr::Address;
 use crate::log::{Destination, Level, Spec};
 use crate::tls::options::UpstreamTls;
@@ -91,6 +91,7 @@ impl Mail<'_> {
         for server in self.servers {
             self.check_auth(server, diagnostics);
         }
+        limits::check(self, diagnostics);
         client::check(self, diagnostics);
         client::warn_of_external(self, diagnostics);
         let users_file = |server| matches!(self.auth(server), Given::Good(AuthChoice::UsersFile(_)) | Given::Bad);
@@ -163,6 +164,7 @@ impl Mail<'_> {
             resolver: own.resolver.clone().or_else(|| mail.resolver.clone()).flatten(),
             resolver_timeout: either(&own.resolver_timeout, &mail.resolver_timeout, DEFAULT_RESOLVER_TIMEOUT),
             real_ip_from: networks.clone(),
+            limits: self.limits(own),
         })
     }
 
@@ -175,7 +177,12 @@ impl Mail<'_> {
     fn front_end(&self, own: &MailSettings, protocol: Protocol, server_name: &str) -> FrontEnd {
         let max_errors = either(&own.max_errors, &self.mail.max_errors, DEFAULT_MAX_ERRORS);
         let max_errors = u32::try_from(max_errors).unwrap_or(u32::MAX);
-        let common = Common { server_name: server_name.to_string(), max_errors, starttls: self.tls(own).starttls() };
+        let common = Common {
+            server_name: server_name.to_string(),
+            max_errors,
+            max_commands: self.max_commands(own),
+            starttls: self.tls(own).starttls(),
+        };
         match protocol {
             Protocol::Imap => FrontEnd::Imap(Arc::new(self.imap(own, common))),
             Protocol::Pop3 => FrontEnd::Pop3(Arc::new(self.pop3(own, common))),
@@ -187,27 +194,27 @@ impl Mail<'_> {
     }
 
     fn imap(&self, own: &MailSettings, common: Common) -> imap::Options {
-        let Common { server_name, max_errors, starttls } = common;
+        let Common { server_name, max_errors, max_commands, starttls } = common;
         let default = &["IMAP4", "IMAP4rev1", "UIDPLUS"];
         let (client_buffer, capabilities, auth) = self.dialect(&own.imap, &self.mail.imap, default);
         let auth = auth.unwrap_or(Mechanisms { plain: true, ..Mechanisms::default() });
-        imap::Options { server_name, capabilities, auth, client_buffer, max_errors, starttls }
+        imap::Options { server_name, capabilities, auth, client_buffer, max_errors, max_commands, starttls }
     }
 
     fn pop3(&self, own: &MailSettings, common: Common) -> pop3::Options {
-        let Common { server_name, max_errors, starttls } = common;
+        let Common { server_name, max_errors, max_commands, starttls } = common;
         let (_, capabilities, auth) = self.dialect(&own.pop3, &self.mail.pop3, &["TOP", "USER", "UIDL"]);
         let auth = auth.unwrap_or(Mechanisms { plain: true, ..Mechanisms::default() });
         // In nginx `plain` brings LOGIN with it.
         let auth = Mechanisms { login: auth.plain, ..auth };
-        pop3::Options { server_name, capabilities, auth, max_errors, starttls }
+        pop3::Options { server_name, capabilities, auth, max_errors, max_commands, starttls }
     }
 
     fn smtp(&self, own: &MailSettings, common: Common) -> smtp::Options {
-        let Common { server_name, max_errors, starttls } = common;
+        let Common { server_name, max_errors, max_commands, starttls } = common;
         let (client_buffer, capabilities, auth) = self.dialect(&own.smtp, &self.mail.smtp, &[]);
         let auth = auth.unwrap_or(Mechanisms { plain: true, login: true, ..Mechanisms::default() });
-        smtp::Options { server_name, capabilities, auth, client_buffer, max_errors, starttls }
+        smtp::Options { server_name, capabilities, auth, client_buffer, max_errors, max_commands, starttls }
     }
 
     fn dialect(&self, own: &Dialect, mail: &Dialect, default: &[&str]) -> (usize, Vec<String>, Option<Mechanisms>) {
@@ -258,6 +265,7 @@ impl Mail<'_> {
 struct Common {
     server_name: String,
     max_errors: u32,
+    max_commands: u32,
     starttls: StartTls,
 }
 
@@ -288,6 +296,7 @@ fn target(proxy_pass: &ProxyPass, default_port: u16) -> MailServer {
     MailServer { address, host: proxy_pass.host.clone() }
 }
 
-fn either<T: Clone>(own: &Option<T>, outer: &Option<T>, default: T) -> T {
+/// A server's own value, or that of `mail`, or the default.
+pub fn either<T: Clone>(own: &Option<T>, outer: &Option<T>, default: T) -> T {
     own.as_ref().or(outer.as_ref()).cloned().unwrap_or(default)
 }

@@ -15,9 +15,11 @@ pub mod error_log;
 #[cfg(any(test, fuzzing))]
 pub mod hostile;
 pub mod ignored;
+pub mod limits;
 pub mod listen;
 mod load;
 mod merge;
+mod network;
 pub mod paths;
 mod record;
 pub mod setters;
@@ -41,6 +43,7 @@ use crate::tls::options::{ClientOptions, ServerOptions, UpstreamTls};
 pub use affinity::Affinity;
 pub use diagnostic::Diagnostic;
 pub use load::load;
+pub use network::Network;
 pub use paths::Paths;
 pub use record::{Record, Recording};
 pub use system::{Machine, SharedFiles};
@@ -180,6 +183,8 @@ pub struct Server {
     pub resolver_timeout: Duration,
     /// `set_real_ip_from`.
     pub real_ip_from: Vec<Network>,
+    /// What clients may not overstep.
+    pub limits: limits::Limits,
 }
 
 impl Server {
@@ -241,14 +246,6 @@ impl From<Address> for MailServer {
 }
 
 impl Auth {
-    /// How long one answer may take.
-    pub fn timeout(&self) -> Duration {
-        match self {
-            Auth::Http(http) => http.timeout,
-            Auth::UsersFile { .. } => Duration::ZERO,
-        }
-    }
-
     /// Whether somebody wants a client's whole certificate (`auth_http_pass_client_cert`).
     pub fn passes_client_cert(&self) -> bool {
         matches!(self, Auth::Http(AuthHttp { pass_client_cert: true, .. }))
@@ -317,18 +314,4 @@ pub struct Resolver {
     pub ipv4: bool,
     /// `ipv6=` (on).
     pub ipv6: bool,
-}
-
-/// An operand of `set_real_ip_from`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Network {
-    /// An address or a CIDR block.
-    Ip {
-        /// The network's address; its host bits are zero.
-        address: std::net::IpAddr,
-        /// The length of the prefix, bits.
-        prefix: u8,
-    },
-    /// `unix:`: every Unix domain socket.
-    Unix,
 }

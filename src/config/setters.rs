@@ -197,13 +197,8 @@ pub fn proxy_pass(mail: &mut MailSettings, call: &mut Call<'_>) -> Outcome {
 /// `set_real_ip_from address|CIDR|unix:;`
 pub fn real_ip_from(mail: &mut MailSettings, call: &mut Call<'_>) -> Outcome {
     let text = &call.args[0];
-    if text == "unix:" {
-        mail.real_ip_from.push(Network::Unix);
-    } else if let Some(cidr) = address::cidr(text) {
-        if cidr.low_bits {
-            call.warn(format!("low address bits of {text} are meaningless"));
-        }
-        mail.real_ip_from.push(Network::Ip { address: cidr.address, prefix: cidr.prefix });
+    if let Some(network) = network(call, text) {
+        mail.real_ip_from.push(network);
     } else {
         let found = call.system.resolve(text);
         if found.is_empty() {
@@ -214,6 +209,18 @@ pub fn real_ip_from(mail: &mut MailSettings, call: &mut Call<'_>) -> Outcome {
         mail.real_ip_from.extend(found.into_iter().map(host));
     }
     Ok(())
+}
+
+/// `address|CIDR|unix:`; none if the text is something else.
+pub fn network(call: &mut Call<'_>, text: &str) -> Option<Network> {
+    if text == "unix:" {
+        return Some(Network::Unix);
+    }
+    let cidr = address::cidr(text)?;
+    if cidr.low_bits {
+        call.warn(format!("low address bits of {text} are meaningless"));
+    }
+    Some(Network::Ip { address: cidr.address, prefix: cidr.prefix })
 }
 
 /// `*_capabilities text ...;`, which adds.

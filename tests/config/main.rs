@@ -11,6 +11,7 @@ mod files;
 #[path = "../wire/harness/pki.rs"]
 mod pki;
 mod rows_certificates;
+mod rows_limits;
 mod rows_main;
 mod rows_servers;
 mod rows_syntax;
@@ -58,6 +59,11 @@ fn listen() {
 #[test]
 fn servers() {
     check(rows_servers::SERVERS);
+}
+
+#[test]
+fn limits() {
+    check(rows_limits::ROWS);
 }
 
 #[test]

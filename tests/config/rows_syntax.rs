@@ -90,8 +90,8 @@ pub(crate) const ROWS: &[Row] = &[
     row(At::Main, "worker_rlimit_core 1g;", &[]),
     row(At::Main, "worker_rlimit_core 1x;", &[r#"[emerg] "worker_rlimit_core" directive invalid value in @:2"#]),
     // Times.
-    row(At::Server, "timeout 1w2d3h4m5s6ms;", &[]),
-    row(At::Server, r#"timeout "1h 30";"#, &[]),
+    row(At::Server, "proxy_timeout 1w2d3h4m5s6ms;", &[]),
+    row(At::Server, r#"proxy_timeout "1h 30";"#, &[]),
     row(At::Server, "timeout 1m1h;", &[r#"[emerg] "timeout" directive invalid value in @:9"#]),
     row(At::Server, "timeout 1m1m;", &[r#"[emerg] "timeout" directive invalid value in @:9"#]),
     row(At::Server, "timeout 1y;", &[r#"[emerg] "timeout" directive invalid value in @:9"#]),

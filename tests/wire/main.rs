@@ -8,6 +8,7 @@
 mod auth_http;
 mod harness;
 mod imap;
+mod limits;
 mod log;
 mod log_targets;
 mod memory;

@@ -195,6 +195,10 @@ fn answer(front: &mut dyn FrontEnd, record: &mut Record, judge: Judge<'_>) -> Fe
                 }
             }
             Step::Close => return Fed::Over,
+            Step::Refuse(refusal) => {
+                record.script.push_str(&format!("[{refusal:?}]"));
+                return Fed::Over;
+            }
         }
     }
 }

@@ -16,6 +16,7 @@
 //!     Step::StartTls          run the handshake; front.tls_started()
 //!     Step::Authenticate(a)   ask who `a` is; front.reject(..), front.internal_error(..), or hand over
 //!     Step::Close             close
+//!     Step::Refuse(why)       send why.reply(..), close
 //! }
 //! ```
 //!
@@ -32,6 +33,7 @@
 pub mod auth_http;
 pub mod imap;
 pub mod input;
+pub mod limits;
 mod line;
 pub mod pop3;
 pub mod proxy_protocol;
@@ -45,6 +47,7 @@ mod testing;
 use std::fmt;
 
 pub use input::Input;
+pub use limits::{Refusal, Tally};
 pub use secret::Secret;
 
 /// The mail protocol of a server block (nginx directive `protocol`).
@@ -217,6 +220,8 @@ pub enum Step {
     Authenticate(Box<Attempt>),
     /// Nothing: the session is over.
     Close,
+    /// The same, and the client is to be told why.
+    Refuse(Refusal),
 }
 
 /// A refusal by the authentication server.
@@ -245,6 +250,9 @@ pub trait FrontEnd: Send {
     fn tls_started(&mut self);
     /// The user name given so far, for the log; empty if none.
     fn user(&self) -> &[u8];
+    /// What the client has done so far. STARTTLS does not change it, and where it leads to another machine, that goes on
+    /// counting there.
+    fn tally(&mut self) -> &mut Tally;
 }
 
 /// How far a [`BackEnd`] has come.

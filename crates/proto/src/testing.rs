@@ -55,6 +55,10 @@ fn answer(front: &mut dyn FrontEnd, out: &mut Output, script: &mut String) -> bo
                 script.push_str(&format!("[auth: {}]", describe(&attempt)));
                 front.reject(&Rejection { text: b"no".to_vec(), code: None }, out);
             }
+            Step::Refuse(refusal) => {
+                script.push_str(&format!("[refuse: {refusal}][close]"));
+                return false;
+            }
             Step::Close => {
                 script.push_str("[close]");
                 return false;

@@ -26,6 +26,8 @@ pub struct Options {
     pub client_buffer: usize,
     /// `max_errors`.
     pub max_errors: u32,
+    /// `max_commands`.
+    pub max_commands: u32,
     /// `starttls`.
     pub starttls: StartTls,
 }

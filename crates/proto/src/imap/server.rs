@@ -13,7 +13,9 @@ use super::Options;
 use super::command::{Argument, Expected, Name, Reader, Reading};
 use crate::line;
 use crate::sasl::{self, Credentials, Exchange, Turn};
-use crate::{Attempt, Dialogue, FrontEnd, Input, Method, Note, Output, Rejection, Secret, StartTls, Step};
+use crate::{
+    Attempt, Dialogue, FrontEnd, Input, Method, Note, Output, Refusal, Rejection, Secret, StartTls, Step, Tally,
+};
 
 const GREETING: &[u8] = b"* OK IMAP4 ready\r\n";
 const CONTINUE: &[u8] = b"+ OK\r\n";
@@ -35,8 +37,7 @@ pub struct Server {
     /// The tag of the last command that could be read.
     tag: Vec<u8>,
     user: Vec<u8>,
-    attempts: u32,
-    errors: u32,
+    tally: Tally,
     encrypted: bool,
     over: bool,
 }
@@ -54,8 +55,7 @@ impl Server {
             exchange: None,
             tag: Vec::new(),
             user: Vec::new(),
-            attempts: 0,
-            errors: 0,
+            tally: Tally::default(),
             encrypted: false,
             over: false,
         }
@@ -64,7 +64,13 @@ impl Server {
     /// Reads and answers one command or line. `None`: there may be another.
     fn advance(&mut self, out: &mut Output) -> Option<Step> {
         let expected = if self.exchange.is_some() { Expected::Response } else { Expected::Command };
-        match self.reader.read(self.input.unread(), expected, self.options.client_buffer) {
+        let reading = self.reader.read(self.input.unread(), expected, self.options.client_buffer);
+        let is_whole = !matches!(reading, Reading::Incomplete | Reading::Announced);
+        if is_whole && self.tally.is_too_many(self.options.max_commands) {
+            self.over = true;
+            return Some(Step::Refuse(Refusal::Commands));
+        }
+        match reading {
             Reading::Incomplete if self.input.is_full() => {
                 let tag = self.reader.abandon(self.input.unread());
                 self.too_long(tag, out);
@@ -187,13 +193,13 @@ impl Server {
     fn attempt(&mut self, credentials: Credentials) -> Step {
         let Credentials { method, user, password } = credentials;
         self.user.clone_from(&user);
-        self.attempts += 1;
+        self.tally.attempts += 1;
         Step::Authenticate(Box::new(Attempt {
             method,
             user,
             password,
             salt: (method == Method::CramMd5).then(|| self.salt.clone()),
-            number: self.attempts,
+            number: self.tally.attempts,
             dialogue: Dialogue::Imap { tag: self.tag.clone() },
         }))
     }
@@ -210,8 +216,8 @@ impl Server {
 
     /// What the client sent is no command; `tag` if it had one.
     fn unreadable(&mut self, tag: Option<Vec<u8>>, out: &mut Output) {
-        self.errors = self.errors.saturating_add(1);
-        if self.errors >= self.options.max_errors {
+        self.tally.errors = self.tally.errors.saturating_add(1);
+        if self.tally.errors >= self.options.max_errors {
             out.notes.push(Note("client sent too many invalid commands".to_owned()));
             self.over = true;
         }
@@ -278,6 +284,10 @@ impl FrontEnd for Server {
 
     fn user(&self) -> &[u8] {
         &self.user
+    }
+
+    fn tally(&mut self) -> &mut Tally {
+        &mut self.tally
     }
 }
 

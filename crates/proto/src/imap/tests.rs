@@ -16,6 +16,7 @@ fn options() -> Options {
         auth: Mechanisms { plain: true, cram_md5: true, external: true, ..Mechanisms::default() },
         client_buffer: 256,
         max_errors: 100,
+        max_commands: 1000,
         starttls: StartTls::Off,
     }
 }
@@ -50,6 +51,10 @@ impl Conversation {
                 }
                 Step::Close => {
                     self.event("close");
+                    self.closed = true;
+                }
+                Step::Refuse(refusal) => {
+                    self.event(&format!("refuse: {refusal}"));
                     self.closed = true;
                 }
                 Step::Authenticate(attempt) => self.authenticate(&attempt, bytes),
@@ -388,6 +393,35 @@ fn mechanisms_that_are_off() {
             ("a AUTHENTICATE PLAIN AHUAcA==\r\n", "[a plain \"u\" \"p\" #1]\r\na NO no\r\n", NOTHING),
         ],
     );
+}
+
+#[test]
+fn every_command_counts_and_so_does_every_line_of_an_exchange() {
+    let two = Options { max_commands: 2, starttls: StartTls::On, ..options() };
+    let refused = "[refuse: Too many commands]\r\n";
+    for (input, expected) in [
+        ("a NOOP\r\nb NOOP\r\nc NOOP\r\nd NOOP\r\n", format!("a OK completed\r\nb OK completed\r\n{refused}")),
+        ("a FOO\r\nb LOGIN\r\n\r\n", format!("a BAD invalid command\r\nb BAD invalid command\r\n{refused}")),
+        ("a AUTHENTICATE PLAIN\r\nx\r\nb NOOP\r\n", format!("+ \r\na BAD invalid command\r\n{refused}")),
+        ("a LOGIN {1}\r\nu {1}\r\np\r\nb NOOP\r\nc LOGIN u p\r\n", {
+            let login = "+ OK\r\n+ OK\r\n[a plain \"u\" \"p\" #1]\r\na NO no\r\n";
+            format!("{login}b OK completed\r\n{refused}")
+        }),
+    ] {
+        assert_eq!(converse_split(&two, input.as_bytes()).0, expected);
+    }
+}
+
+#[test]
+fn counts_survive_starttls() {
+    let options = Options { max_commands: 2, max_errors: 2, starttls: StartTls::On, ..options() };
+    let input: [&[u8]; 2] = [b"a STARTTLS\r\n", b"b NOOP\r\nc NOOP\r\n"];
+    let expected = "a OK completed\r\n[handshake]\r\nb OK completed\r\n[refuse: Too many commands]\r\n";
+    assert_eq!(converse(&options, &input).0, expected);
+    let mut server = Server::new(Arc::new(options), SALT.to_owned());
+    server.tally().errors = 1;
+    server.input().push(b"a FOO\r\n");
+    assert!(matches!(server.step(&mut Output::default()), Step::Close));
 }
 
 #[test]

@@ -20,6 +20,8 @@ pub struct Options {
     pub auth: Mechanisms,
     /// `max_errors`.
     pub max_errors: u32,
+    /// `max_commands`.
+    pub max_commands: u32,
     /// `starttls`.
     pub starttls: StartTls,
 }

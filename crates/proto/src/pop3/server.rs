@@ -12,7 +12,10 @@ use super::Options;
 use super::command::{self, Command, Verb};
 use crate::line::{self, Framed};
 use crate::sasl::{self, Credentials, Exchange, Turn};
-use crate::{Attempt, Dialogue, FrontEnd, Input, Mechanisms, Method, Note, Output, Rejection, Secret, StartTls, Step};
+use crate::{
+    Attempt, Dialogue, FrontEnd, Input, Mechanisms, Method, Note, Output, Refusal, Rejection, Secret, StartTls, Step,
+    Tally,
+};
 
 /// The longest command, bytes. nginx has 128, where no OAuth token and hardly a CRAM-MD5 response fit.
 const BUDGET: usize = 4096;
@@ -27,8 +30,7 @@ pub struct Server {
     input: Input,
     state: State,
     secure: bool,
-    errors: u32,
-    attempts: u32,
+    tally: Tally,
     user: Vec<u8>,
 }
 
@@ -61,8 +63,7 @@ impl Server {
             input: Input::new(BUDGET),
             state: State::Start,
             secure: false,
-            errors: 0,
-            attempts: 0,
+            tally: Tally::default(),
             user: Vec::new(),
         }
     }
@@ -160,17 +161,17 @@ impl Server {
     }
 
     fn attempt(&mut self, Credentials { method, user, password }: Credentials) -> Attempt {
-        self.attempts += 1;
+        self.tally.attempts += 1;
         self.user.clone_from(&user);
         let salt = matches!(method, Method::Apop | Method::CramMd5).then(|| self.salt.clone());
-        Attempt { method, user, password, salt, number: self.attempts, dialogue: Dialogue::Pop3 }
+        Attempt { method, user, password, salt, number: self.tally.attempts, dialogue: Dialogue::Pop3 }
     }
 
     /// Counts what the parser refused.
     fn invalid_line(&mut self, out: &mut Output) {
-        self.errors += 1;
+        self.tally.errors += 1;
         out.bytes.extend_from_slice(INVALID.as_bytes());
-        if self.errors >= self.options.max_errors {
+        if self.tally.errors >= self.options.max_errors {
             out.notes.push(Note("client sent too many invalid commands".to_owned()));
             self.state = State::Closed;
         }
@@ -242,6 +243,10 @@ impl FrontEnd for Server {
                     return Step::Close;
                 }
             };
+            if self.tally.is_too_many(self.options.max_commands) {
+                self.state = State::Closed;
+                return Step::Refuse(Refusal::Commands);
+            }
             if let Some(step) = self.line(&line, out) {
                 return step;
             }
@@ -266,6 +271,10 @@ impl FrontEnd for Server {
 
     fn user(&self) -> &[u8] {
         &self.user
+    }
+
+    fn tally(&mut self) -> &mut Tally {
+        &mut self.tally
     }
 }
 

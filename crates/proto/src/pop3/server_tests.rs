@@ -12,6 +12,7 @@ fn options() -> Options {
         capabilities: ["TOP", "USER", "UIDL"].map(str::to_owned).to_vec(),
         auth: Mechanisms { plain: true, apop: true, cram_md5: true, external: true, ..Mechanisms::default() },
         max_errors: 3,
+        max_commands: 1000,
         starttls: StartTls::Off,
     }
 }
@@ -48,6 +49,25 @@ fn commands_are_answered_as_by_nginx() {
             ("FOO\r\n\r\nNOOP\r\r\nNOOP\r\n", "~~~[close][note: client sent too many invalid commands]"),
         ],
     );
+}
+
+#[test]
+fn every_command_counts_and_so_does_every_line_of_an_exchange() {
+    let two = Options { max_commands: 2, starttls: StartTls::On, ..options() };
+    check(
+        &two,
+        &[
+            ("NOOP\r\nNOOP\r\nNOOP\r\nNOOP\r\n", "+OK\r\n+OK\r\n[refuse: Too many commands][close]"),
+            ("FOO\r\nUSER\r\nNOOP\r\n", "~~[refuse: Too many commands][close]"),
+            (
+                "USER u\r\nPASS p\r\nUSER u\r\n",
+                "+OK\r\n[auth: 1 plain u p]-ERR no\r\n[refuse: Too many commands][close]",
+            ),
+        ],
+    );
+    let bytes: [&[u8]; 2] = [b"STLS\r\n", b"NOOP\r\nNOOP\r\n"];
+    let expected = format!("{GREETING}+OK\r\n[tls]+OK\r\n[refuse: Too many commands][close]");
+    assert_eq!(converse(&mut server(&two), &bytes), expected);
 }
 
 #[test]

@@ -15,7 +15,10 @@ use super::Options;
 use super::command::{self, Command, Verb};
 use crate::line::{self, Framed};
 use crate::sasl::{self, Credentials, Exchange, Turn};
-use crate::{Attempt, Dialogue, Envelope, FrontEnd, Input, Method, Note, Output, Rejection, Secret, StartTls, Step};
+use crate::{
+    Attempt, Dialogue, Envelope, FrontEnd, Input, Method, Note, Output, Refusal, Rejection, Secret, StartTls, Step,
+    Tally,
+};
 
 const OK: &str = "250 2.0.0 OK\r\n";
 const BYE: &str = "221 2.0.0 Bye\r\n";
@@ -41,8 +44,7 @@ pub struct Server {
     esmtp: bool,
     /// The MAIL command of a transaction without authentication.
     mail: Option<Vec<u8>>,
-    errors: u32,
-    attempts: u32,
+    tally: Tally,
     user: Vec<u8>,
 }
 
@@ -81,8 +83,7 @@ impl Server {
             helo: None,
             esmtp: false,
             mail: None,
-            errors: 0,
-            attempts: 0,
+            tally: Tally::default(),
             user: Vec::new(),
         }
     }
@@ -225,22 +226,22 @@ impl Server {
 
     fn authenticate(&mut self, credentials: Credentials, envelope: Option<Envelope>) -> Step {
         let Credentials { method, user, password } = credentials;
-        self.attempts += 1;
+        self.tally.attempts += 1;
         self.user.clone_from(&user);
         Step::Authenticate(Box::new(Attempt {
             method,
             user,
             password,
             salt: (method == Method::CramMd5).then(|| self.salt.clone()),
-            number: self.attempts,
+            number: self.tally.attempts,
             dialogue: Dialogue::Smtp { helo: self.helo.clone(), esmtp: self.esmtp, envelope },
         }))
     }
 
     /// Counts what the parser refused.
     fn invalid_line(&mut self, out: &mut Output) -> Option<Step> {
-        self.errors += 1;
-        if self.errors >= self.options.max_errors {
+        self.tally.errors += 1;
+        if self.tally.errors >= self.options.max_errors {
             out.notes.push(Note("client sent too many invalid commands".to_owned()));
             return Some(self.close(INVALID, out));
         }
@@ -299,6 +300,10 @@ impl FrontEnd for Server {
                     return self.close(INVALID, out);
                 }
             };
+            if self.tally.is_too_many(self.options.max_commands) {
+                self.state = State::Closed;
+                return Step::Refuse(Refusal::Commands);
+            }
             if let Some(step) = self.line(&line, out) {
                 return step;
             }
@@ -325,6 +330,10 @@ impl FrontEnd for Server {
 
     fn user(&self) -> &[u8] {
         &self.user
+    }
+
+    fn tally(&mut self) -> &mut Tally {
+        &mut self.tally
     }
 }
 

@@ -14,6 +14,7 @@ fn options() -> Options {
         auth: Mechanisms { apop: false, ..ALL },
         client_buffer: 64,
         max_errors: 3,
+        max_commands: 1000,
         starttls: StartTls::Off,
     }
 }
@@ -60,6 +61,20 @@ fn commands_are_answered_as_by_nginx() {
                 "DATA\r\nNO\0P\r\nNOOP\r\r\nNOOP\r\n",
                 &["500", "500", "500", "[close][note: client sent too many invalid commands]"],
             ),
+        ],
+    );
+}
+
+#[test]
+fn every_command_counts_and_so_does_every_line_of_an_exchange() {
+    let two = Options { max_commands: 2, ..options() };
+    let refused = "[refuse: Too many commands][close]";
+    check(
+        &two,
+        &[
+            ("NOOP\r\nNOOP\r\nNOOP\r\nNOOP\r\n", &["250", "250", refused]),
+            ("VRFY\r\n\x07\r\nNOOP\r\n", &["500", "500", refused]),
+            ("AUTH LOGIN\r\ndQ==\r\ncA==\r\n", &["334 VXNlcm5hbWU6\r\n", "334 UGFzc3dvcmQ6\r\n", refused]),
         ],
     );
 }

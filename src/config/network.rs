@@ -1,18 +1,35 @@
-//! `set_real_ip_from`: whose PROXY protocol headers are believed.
+//! Networks, and who is in them: `set_real_ip_from`, `allow` and others.
 
 use std::net::IpAddr;
 
 use crate::addr::Address;
-use crate::config::Network;
 
-/// Whether a peer may tell for whom it speaks. An IPv4 address in IPv6 clothes (`::ffff:192.0.2.1`) is looked for among
-/// the IPv4 networks only, as in nginx.
-pub fn trusts(networks: &[Network], peer: &Address) -> bool {
-    networks.iter().any(|network| match (network, peer) {
-        (Network::Unix, Address::Unix(_)) => true,
-        (Network::Ip { address, prefix }, Address::Ip(peer)) => contains(*address, *prefix, peer.ip().to_canonical()),
-        _ => false,
-    })
+/// An address, a CIDR block or `unix:`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Network {
+    /// An address or a CIDR block.
+    Ip {
+        /// The network's address; its host bits are zero.
+        address: IpAddr,
+        /// The length of the prefix, bits.
+        prefix: u8,
+    },
+    /// `unix:`: every Unix domain socket.
+    Unix,
+}
+
+impl Network {
+    /// Whether the address is in it. An IPv4 address in IPv6 clothes (`::ffff:192.0.2.1`) is looked for among the IPv4
+    /// networks only, as in nginx.
+    pub fn contains(&self, peer: &Address) -> bool {
+        match (self, peer) {
+            (Network::Unix, Address::Unix(_)) => true,
+            (Network::Ip { address, prefix }, Address::Ip(peer)) => {
+                contains(*address, *prefix, peer.ip().to_canonical())
+            }
+            _ => false,
+        }
+    }
 }
 
 fn contains(network: IpAddr, prefix: u8, address: IpAddr) -> bool {
@@ -36,9 +53,9 @@ mod tests {
 
     use super::*;
 
-    fn trusted(network: &str, prefix: u8, peer: &str) -> bool {
+    fn is_in(network: &str, prefix: u8, peer: &str) -> bool {
         let network = Network::Ip { address: network.parse().expect("an address"), prefix };
-        trusts(&[Network::Unix, network], &Address::Ip(SocketAddr::new(peer.parse().expect("an address"), 1)))
+        network.contains(&Address::Ip(SocketAddr::new(peer.parse().expect("an address"), 1)))
     }
 
     #[test]
@@ -60,15 +77,14 @@ mod tests {
             ("::", 0, "192.0.2.1", false),
             ("::", 0, "::ffff:192.0.2.1", false),
         ] {
-            assert_eq!(trusted(network, prefix, peer), expected, "{peer} in {network}/{prefix}");
+            assert_eq!(is_in(network, prefix, peer), expected, "{peer} in {network}/{prefix}");
         }
     }
 
     #[test]
     fn unix_sockets() {
         let (unix, any) = (Address::Unix(PathBuf::new()), Network::Ip { address: [0; 4].into(), prefix: 0 });
-        assert!(trusts(&[any.clone(), Network::Unix], &unix));
-        assert!(!trusts(&[any], &unix));
-        assert!(!trusts(&[], &unix));
+        assert!(Network::Unix.contains(&unix));
+        assert!(!any.contains(&unix));
     }
 }
