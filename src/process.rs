@@ -241,7 +241,7 @@ pub fn confine(process: &Process) -> Vec<String> {
         return Vec::new();
     }
     let core_dumps = process.worker_rlimit_core.is_some();
-    let lost = core_dumps && !cores_have_a_handler();
+    let lost = core_dumps && cores_are_files();
     let mut notices = sandbox::confine(core_dumps);
     if lost {
         notices.push(
@@ -251,9 +251,10 @@ pub fn confine(process: &Process) -> Vec<String> {
     notices
 }
 
-/// Whether the kernel gives cores to a program, and does not write them with the rights of the process.
-fn cores_have_a_handler() -> bool {
-    std::fs::read("/proc/sys/kernel/core_pattern").is_ok_and(|pattern| pattern.starts_with(b"|"))
+/// Whether the kernel writes cores itself, with the rights of the process, and does not give them to a program. Not where
+/// that cannot be seen, as with systemd's `ProcSubset=pid`.
+fn cores_are_files() -> bool {
+    std::fs::read("/proc/sys/kernel/core_pattern").is_ok_and(|pattern| !pattern.starts_with(b"|"))
 }
 
 /// Who the process is to be.
