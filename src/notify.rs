@@ -9,6 +9,9 @@ use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
+/// The variable that names the process which systemd listens to.
+pub const WATCHDOG_PID: &str = "WATCHDOG_PID";
+
 /// It serves.
 pub fn ready() {
     tell(&format!("MAINPID={}\nREADY=1\n", std::process::id()));
@@ -19,6 +22,11 @@ pub fn reloading() {
     let now = clock_gettime(ClockId::Monotonic);
     let microseconds = now.tv_sec * 1_000_000 + now.tv_nsec / 1_000;
     tell(&format!("RELOADING=1\nMONOTONIC_USEC={microseconds}\n"));
+}
+
+/// Another process goes on as the service, and this one has no more to tell.
+pub fn main_process(pid: u32) {
+    tell(&format!("MAINPID={pid}\n"));
 }
 
 /// It ends.
@@ -34,7 +42,7 @@ pub fn watchdog() {
 /// How often it has to say that it lives: twice as often as it is expected.
 pub fn watchdog_interval() -> Option<Duration> {
     let number = |name| env::var(name).ok().and_then(|value| value.parse::<u64>().ok());
-    if number("WATCHDOG_PID").is_some_and(|pid| pid != u64::from(std::process::id())) {
+    if number(WATCHDOG_PID).is_some_and(|pid| pid != u64::from(std::process::id())) {
         return None;
     }
     number("WATCHDOG_USEC").map(|microseconds| Duration::from_micros(microseconds / 2)).filter(|time| !time.is_zero())

@@ -203,13 +203,13 @@ impl Master {
         self.log(Level::Notice, format_args!("signal {number} ({name}) received from {sender}"));
         match order {
             Order::Stop => {
-                notify::stopping();
+                self.notify_of_end();
                 self.plan = Plan::Stop(Instant::now() + LAST_WORDS);
                 self.start_at = None;
                 self.tell_worker(&ToWorker::Stop);
             }
             Order::Quit if !matches!(self.plan, Plan::Stop(_)) => {
-                notify::stopping();
+                self.notify_of_end();
                 self.plan = Plan::Quit;
                 self.stop_accepting();
                 self.close_listeners();

@@ -10,6 +10,7 @@ use super::child::describe;
 use super::{Master, Plan};
 use crate::inherit;
 use crate::log::{Errno, Level};
+use crate::notify;
 
 impl Master {
     pub(super) fn upgrade(&mut self) {
@@ -38,7 +39,7 @@ impl Master {
         let (copies, (variable, list)) = inherit::bequeath(self.listeners.iter().map(|(_, socket)| socket.as_fd()))?;
         let mut words = self.source.command_line.iter();
         let program = words.next().map_or("/proc/self/exe".as_ref(), OsString::as_os_str);
-        let started = Command::new(program).args(words).env(variable, list).spawn();
+        let started = Command::new(program).args(words).env(variable, list).env_remove(notify::WATCHDOG_PID).spawn();
         drop(copies);
         Ok(started?)
     }
@@ -76,6 +77,17 @@ impl Master {
         };
         if let Err(error) = told {
             self.log(Level::Alert, format_args!("the worker process cannot be told{}", Errno(&error)));
+        }
+    }
+
+    /// Tells systemd that the service ends, or else who goes on.
+    pub(super) fn notify_of_end(&mut self) {
+        match &self.successor {
+            None => notify::stopping(),
+            Some(successor) => {
+                notify::main_process(successor.id());
+                self.watchdog = None;
+            }
         }
     }
 

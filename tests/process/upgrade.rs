@@ -7,7 +7,7 @@ use std::process::Command;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::harness::{PATIENCE, Subject};
-use crate::running::{Running, await_some, command_line, free_address, is_alive, read, write};
+use crate::running::{Running, await_some, await_some_in, command_line, free_address, is_alive, read, write};
 
 /// The number in the pid file once it is another.
 #[track_caller]
@@ -92,14 +92,7 @@ fn systemd_gives_sockets_and_is_told() {
     let mut child = shell.env("NOTIFY_SOCKET", prefix.path().join("notify")).spawn().unwrap();
     rustix::io::fcntl_setfd(&listener, rustix::io::FdFlags::CLOEXEC).unwrap();
 
-    let hear = |expected: &str| loop {
-        let mut heard = [0; 256];
-        let length = ears.recv(&mut heard).unwrap();
-        let heard = String::from_utf8_lossy(&heard[..length]).into_owned();
-        if heard.contains(expected) {
-            return heard;
-        }
-    };
+    let hear = |expected: &str| hear(&ears, expected);
     assert_eq!(hear("READY=1"), format!("MAINPID={}\nREADY=1\n", child.id()));
     crate::harness::Conn::connect(at).expect("* OK IMAP4 ready\r\n");
     hear("WATCHDOG=1");
@@ -109,4 +102,59 @@ fn systemd_gives_sockets_and_is_told() {
     kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
     hear("STOPPING=1");
     assert!(child.wait().unwrap().success());
+}
+
+/// The next that systemd is told with that word in it.
+#[track_caller]
+fn hear(ears: &UnixDatagram, expected: &str) -> String {
+    loop {
+        let heard = hear_next(ears);
+        if heard.contains(expected) {
+            return heard;
+        }
+    }
+}
+
+#[track_caller]
+fn hear_next(ears: &UnixDatagram) -> String {
+    let mut heard = [0; 256];
+    let length = ears.recv(&mut heard).unwrap();
+    String::from_utf8_lossy(&heard[..length]).into_owned()
+}
+
+#[test]
+fn systemd_is_told_who_goes_on() {
+    let prefix = tempfile::tempdir().unwrap();
+    let at = free_address();
+    write(prefix.path(), "daemon off;", "server { listen @at@; protocol imap; }", at, at);
+    let ears = UnixDatagram::bind(prefix.path().join("notify")).unwrap();
+    ears.set_read_timeout(Some(PATIENCE)).unwrap();
+    let script = "WATCHDOG_PID=$$ WATCHDOG_USEC=200000 exec \"$0\" -p \"$1\" -c test.conf -e error.log";
+    let mut old = Command::new("sh");
+    old.args(["-c", script]).arg(Subject::current().path()).arg(prefix.path());
+    let mut old = old.env("NOTIFY_SOCKET", prefix.path().join("notify")).spawn().unwrap();
+    hear(&ears, "READY=1");
+    let pid = Pid::from_child(&old);
+    kill_process(pid, Signal::USR2).unwrap();
+    let log = prefix.path().join("error.log");
+    let line = await_some_in(&log, "start new binary process");
+    let new: i32 = line.rsplit(' ').next().unwrap().parse().unwrap();
+    hear(&ears, &format!("MAINPID={new}\nREADY=1\n"));
+
+    // The service does not stop: another process is the main one.
+    kill_process(pid, Signal::QUIT).unwrap();
+    let mut told = hear_next(&ears);
+    while told == "WATCHDOG=1\n" {
+        told = hear_next(&ears);
+    }
+    assert_eq!(told, format!("MAINPID={new}\n"));
+    assert!(old.wait().unwrap().success());
+    // It lives, and says so.
+    for _ in 0..3 {
+        assert_eq!(hear_next(&ears), "WATCHDOG=1\n");
+    }
+    let new = Pid::from_raw(new).unwrap();
+    kill_process(new, Signal::TERM).unwrap();
+    hear(&ears, "STOPPING=1");
+    await_some("end", || (!is_alive(new)).then_some(()));
 }
