@@ -18,6 +18,7 @@ use crate::life::Life;
 use crate::log::{Errno, Level};
 use crate::service::Door;
 use crate::session;
+use crate::zones::Places;
 
 /// How long nothing is accepted after the system ran out of descriptors or memory.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -45,6 +46,8 @@ pub struct Permit {
     generation: Arc<Life>,
     number: u64,
     held: usize,
+    /// Where it is counted besides (`limit_conn`).
+    pub places: Places,
 }
 
 /// All connections, to clients and to mail servers.
@@ -205,6 +208,7 @@ impl Dispatcher {
             generation: behind.generation.clone(),
             number,
             held: 0,
+            places: Places::default(),
         };
         if self.connections() >= self.crowd.limit.load(Ordering::Relaxed) {
             self.tell_of_crowd(&door, number);

@@ -109,6 +109,15 @@ pub const DIRECTIVES: &[Entry<Action>] = &[
     // Limits.
     row("allow", BOTH, ONE, Block(|s, c| limits::access::directive(&mut s.limits.access, true, c))),
     row("deny", BOTH, ONE, Block(|s, c| limits::access::directive(&mut s.limits.access, false, c))),
+    row("limit_conn", BOTH, TWO, Block(|s, c| limits::connections::limit(&mut s.limits.connections, c))),
+    row("limit_conn_dry_run", BOTH, ONE, Block(|s, c| c.flag(&mut s.limits.connections_dry_run))),
+    row(
+        "limit_conn_log_level",
+        BOTH,
+        ONE,
+        Block(|s, c| c.choice(&mut s.limits.connections_log_level, limits::connections::LOG_LEVELS)),
+    ),
+    row("limit_conn_zone", MAIL, Arity::between(2, 4), Block(|s, c| limits::connections::zone(&mut s.limits.zones, c))),
     row("login_timeout", BOTH, ONE, Block(|s, c| limits::positive(&mut s.limits.login_timeout, c))),
     row("max_commands", BOTH, ONE, Block(limits::max_commands)),
     // Who may log in.

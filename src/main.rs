@@ -6,6 +6,7 @@
 
 mod accept;
 mod addr;
+mod admission;
 mod auth;
 mod boot;
 mod bundle;
@@ -39,6 +40,7 @@ mod title;
 mod tls;
 mod upstream;
 mod worker;
+mod zones;
 
 use std::process::ExitCode;
 

@@ -1,13 +1,13 @@
 //! What happens before the greeting: the PROXY protocol header, the client's host name, the delay.
 
 use gatepost_proto::proxy_protocol::{self, Addresses, Parsed};
-use gatepost_proto::{FrontEnd, Output, Protocol, Refusal};
+use gatepost_proto::{FrontEnd, Output, Protocol};
 use tokio::time::timeout_at;
 
 use crate::accept::Accepted;
 use crate::addr::Address;
 use crate::auth;
-use crate::config::{self, limits::access};
+use crate::config;
 use crate::log::{Context, Errno, Level};
 use crate::resolver::{self, Complaint, Host};
 use crate::session::{Ended, Front, Session};
@@ -123,14 +123,6 @@ impl Session {
 }
 
 impl Session {
-    /// Lets the client in, or not (`allow`, `deny`).
-    pub async fn admit(&mut self) -> Result<(), Ended> {
-        if access::admits(&self.service.conf.limits.access, &self.client.address) {
-            return Ok(());
-        }
-        Err(self.turn_away(Refusal::Denied).await)
-    }
-
     /// Finds out what an SMTP client is called (`resolver`).
     async fn look_up_host(&mut self) -> Result<(), Ended> {
         if self.service.conf.protocol() != Protocol::Smtp {

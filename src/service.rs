@@ -12,6 +12,7 @@ use crate::tls;
 use crate::tls::client::OnDemand;
 use crate::tls::options::{UpstreamTls, VerifyClient};
 use crate::tls::server::Entrance;
+use crate::zones::{Zone, Zones};
 
 /// A `server` block at work.
 pub struct Service {
@@ -21,6 +22,8 @@ pub struct Service {
     pub log: Arc<Log>,
     /// What it logs once a minute at most.
     pub seldom: Arc<Seldom>,
+    /// Where its `limit_conn`s count, in their order.
+    pub connections: Vec<Arc<Zone>>,
     /// Its `auth_http` or `auth_users_file`.
     pub auth: auth::Backend,
     /// Its `resolver`.
@@ -111,18 +114,19 @@ pub fn warnings(doors: &[Vec<Arc<Door>>]) -> Vec<&str> {
 pub struct Shared {
     auth: auth::Shared,
     caches: Arc<tls::Caches>,
+    zones: Arc<Zones>,
 }
 
 impl Shared {
     /// For a process that begins. Certificates, keys and users come from `files`.
     pub fn new(files: SharedFiles) -> Shared {
-        Shared { auth: auth::Shared::new(files), caches: Arc::default() }
+        Shared { auth: auth::Shared::new(files), caches: Arc::default(), zones: Arc::default() }
     }
 
-    /// For a new configuration: TLS caches and idle connections are taken over, and what certificates and keys were read
+    /// For a new configuration: TLS caches, counts and idle connections are taken over, and what certificates and keys were read
     /// for is not.
     pub fn renewed(&self, files: SharedFiles) -> Shared {
-        Shared { auth: self.auth.renewed(files), caches: self.caches.clone() }
+        Shared { auth: self.auth.renewed(files), caches: self.caches.clone(), zones: self.zones.clone() }
     }
 }
 
@@ -141,10 +145,12 @@ fn open(server: &Arc<config::Server>, logs: &Logs, shared: &Shared) -> Result<Ar
     match (log, auth, tls.transpose(), early) {
         (Ok(log), Ok(auth), Ok(tls), Ok(())) => {
             let resolver = server.resolver.as_ref().map(Resolver::new);
+            let connections = server.limits.connections.iter().map(|limit| shared.zones.named(&limit.zone)).collect();
             Ok(Arc::new(Service {
                 conf: server.clone(),
                 log,
                 seldom: Arc::default(),
+                connections,
                 auth,
                 resolver,
                 upstream_tls,

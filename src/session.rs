@@ -216,6 +216,7 @@ impl Session {
         match verdict {
             Ok(Ok(Verdict::Accept(route))) => {
                 self.log.set_login(&route.user);
+                self.admit_user(&route.user).await?;
                 Ok(Some(route))
             }
             Ok(Ok(Verdict::Reject { rejection, wait })) => {

@@ -1,6 +1,6 @@
 //! Networks, and who is in them: `set_real_ip_from`, `allow` and others.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::addr::Address;
 
@@ -19,6 +19,20 @@ pub enum Network {
 }
 
 impl Network {
+    /// The address of the network around an address, with a prefix of that length.
+    pub fn around(address: IpAddr, prefix: u8) -> IpAddr {
+        match address {
+            IpAddr::V4(ip) => {
+                let bits = u32::MAX.checked_shl(32_u32.saturating_sub(prefix.into())).unwrap_or(0);
+                Ipv4Addr::from_bits(ip.to_bits() & bits).into()
+            }
+            IpAddr::V6(ip) => {
+                let bits = u128::MAX.checked_shl(128_u32.saturating_sub(prefix.into())).unwrap_or(0);
+                Ipv6Addr::from_bits(ip.to_bits() & bits).into()
+            }
+        }
+    }
+
     /// Whether the address is in it. An IPv4 address in IPv6 clothes (`::ffff:192.0.2.1`) is looked for among the IPv4
     /// networks only, as in nginx.
     pub fn contains(&self, peer: &Address) -> bool {

@@ -48,4 +48,66 @@ pub(crate) const ROWS: &[Row] = &[
         &[r#"[emerg] invalid parameter "192.0.2.0/33", it must be an address, CIDR, "unix:" or "all" in @:9"#],
     ),
     new(At::Server, "allow;", &[r#"[emerg] invalid number of arguments in "allow" directive in @:9"#]),
+    // Connections.
+    new(
+        At::Mail,
+        "limit_conn a 1; limit_conn_zone $binary_remote_addr zone=a:1m ipv4_prefix=24 ipv6_prefix=48; \
+         limit_conn_zone $remote_user zone=b:32k; limit_conn_zone $server_name zone=c:1m; limit_conn b 65535; \
+         limit_conn_log_level Warn; limit_conn_dry_run on;",
+        &[],
+    ),
+    new(
+        At::Server,
+        "limit_conn a 1;",
+        &[r#"[emerg] unknown zone "a" in "limit_conn": no "limit_conn_zone" has that name in @:9"#],
+    ),
+    new(
+        At::Server,
+        "limit_conn_zone $remote_addr zone=a:1m;",
+        &[r#"[emerg] "limit_conn_zone" directive is not allowed here in @:9"#],
+    ),
+    new(
+        At::Mail,
+        "limit_conn_zone $remote_port zone=a:1m; limit_conn a 1;",
+        &[
+            r#"[emerg] unknown key "$remote_port" in "limit_conn_zone" directive, it must be "$binary_remote_addr", "$remote_addr", "$remote_user" or "$server_name" in @:7"#,
+        ],
+    ),
+    new(
+        At::Mail,
+        "limit_conn_zone $remote_addr zone=a:1m; limit_conn_zone $remote_user zone=a:1m;",
+        &[r#"[emerg] limit_conn_zone "a" is already bound to key "$binary_remote_addr" in @:7"#],
+    ),
+    new(At::Mail, "limit_conn_zone $remote_addr zone=a:1k;", &[r#"[emerg] zone "zone=a:1k" is too small in @:7"#]),
+    new(At::Mail, "limit_conn_zone $remote_addr zone=a;", &[r#"[emerg] invalid zone size "zone=a" in @:7"#]),
+    new(At::Mail, "limit_conn_zone $remote_addr zone=a:x;", &[r#"[emerg] invalid zone size "zone=a:x" in @:7"#]),
+    new(At::Mail, "limit_conn_zone $remote_addr rate=1;", &[r#"[emerg] invalid parameter "rate=1" in @:7"#]),
+    new(
+        At::Mail,
+        "limit_conn_zone $remote_addr ipv6_prefix=64;",
+        &[r#"[emerg] "limit_conn_zone" must have "zone" parameter in @:7"#],
+    ),
+    new(
+        At::Mail,
+        "limit_conn_zone $remote_addr zone=a:1m ipv6_prefix=129;",
+        &[r#"[emerg] invalid prefix length "ipv6_prefix=129", it must be from 1 to 128 in @:7"#],
+    ),
+    new(
+        At::Mail,
+        "limit_conn_zone $remote_user zone=a:1m ipv4_prefix=24;",
+        &[
+            r#"[emerg] "limit_conn_zone" directive has a prefix, which only "$binary_remote_addr" and "$remote_addr" have in @:7"#,
+        ],
+    ),
+    new(
+        At::Mail,
+        "limit_conn_zone $remote_addr zone=a:1m; limit_conn a 0; limit_conn a 65536; limit_conn a 1; limit_conn a 1;",
+        &[
+            r#"[emerg] invalid number of connections "0" in @:7"#,
+            "[emerg] connection limit must be less 65536 in @:7",
+            r#"[emerg] "limit_conn" directive is duplicate in @:7"#,
+        ],
+    ),
+    new(At::Server, "limit_conn_log_level crit;", &[r#"[emerg] invalid value "crit" in @:9"#]),
+    new(At::Server, "limit_conn_status 503;", &[r#"[emerg] unknown directive "limit_conn_status" in @:9"#]),
 ];

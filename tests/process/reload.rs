@@ -43,6 +43,28 @@ fn listeners_come_and_go_and_sessions_stay() {
 }
 
 #[test]
+fn connections_are_counted_on_by_a_new_configuration() {
+    let limited = |most: u32| {
+        format!(
+            "limit_conn_zone $remote_addr zone=one:1m; limit_conn one {most}; server {{ listen @at@; protocol imap; }}"
+        )
+    };
+    let running = Running::start_with("", &limited(3));
+    let (client, server) = running.session();
+    running.configure("", &limited(2));
+    running.reload_now();
+    let _second = await_some("place", || {
+        let mut client = Conn::connect(running.at);
+        (client.line() == "* OK IMAP4 ready\r\n").then_some(client)
+    });
+    let mut third = Conn::connect(running.at);
+    third.expect("* BYE [UNAVAILABLE] Too many connections\r\n").expect_close();
+    // What the old configuration counted is given back.
+    drop((client, server));
+    await_some("place", || (Conn::connect(running.at).line() == "* OK IMAP4 ready\r\n").then_some(()));
+}
+
+#[test]
 fn users_are_read_with_the_rights_of_the_master() {
     let users = "server { auth_users_file users; listen @at@; protocol imap; }";
     let running = Running::start_with("", users);

@@ -1,6 +1,7 @@
 //! The limits for clients: what they may not overstep, and what becomes of those who do.
 
 pub mod access;
+pub mod connections;
 
 use std::time::Duration;
 
@@ -24,6 +25,12 @@ pub struct Limits {
     pub login_timeout: Duration,
     /// `allow` and `deny`, in order.
     pub access: Vec<Rule>,
+    /// `limit_conn`, with their zones.
+    pub connections: Vec<connections::Limit>,
+    /// `limit_conn_log_level` (error)
+    pub connections_log_level: Level,
+    /// `limit_conn_dry_run` (off)
+    pub connections_dry_run: bool,
 }
 
 /// The same as they are set.
@@ -32,6 +39,11 @@ pub struct Settings {
     pub max_commands: Option<u64>,
     pub login_timeout: Option<Duration>,
     pub access: Vec<Rule>,
+    /// In `mail` only.
+    pub zones: connections::Zones,
+    pub connections: Vec<connections::Wanted>,
+    pub connections_log_level: Option<Level>,
+    pub connections_dry_run: Option<bool>,
 }
 
 /// `max_commands number;`
@@ -52,10 +64,14 @@ pub fn positive(slot: &mut Option<Duration>, call: &mut Call<'_>) -> Outcome {
 impl Mail<'_> {
     /// What is in force for a server.
     pub fn limits(&self, own: &MailSettings) -> Limits {
+        let connections = connections::in_force(self, own);
         let (own, mail) = (&own.limits, &self.mail.limits);
         Limits {
             login_timeout: either(&own.login_timeout, &mail.login_timeout, DEFAULT_LOGIN_TIMEOUT),
             access: if own.access.is_empty() { &mail.access } else { &own.access }.clone(),
+            connections,
+            connections_log_level: either(&own.connections_log_level, &mail.connections_log_level, Level::Error),
+            connections_dry_run: either(&own.connections_dry_run, &mail.connections_dry_run, false),
         }
     }
 
@@ -66,8 +82,14 @@ impl Mail<'_> {
     }
 }
 
-/// Warns of what a configuration made for nginx promises to clients, and `login_timeout` takes away.
+/// Finds what contradicts itself.
 pub fn check(mail: &Mail<'_>, diagnostics: &mut Diagnostics) {
+    connections::check(mail, diagnostics);
+    warn_of_times(mail, diagnostics);
+}
+
+/// Warns of what a configuration made for nginx promises to clients, and `login_timeout` takes away.
+fn warn_of_times(mail: &Mail<'_>, diagnostics: &mut Diagnostics) {
     for server in mail.servers {
         let outer = mail.mail;
         let limit = either(&server.limits.login_timeout, &outer.limits.login_timeout, DEFAULT_LOGIN_TIMEOUT);

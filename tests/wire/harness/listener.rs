@@ -36,6 +36,11 @@ impl Backend {
         Conn::tcp(self.listener.accept().unwrap().0)
     }
 
+    /// The next connection, if one comes within a short while.
+    pub(crate) fn try_accept(&self) -> Option<Conn> {
+        readable(&self.listener, QUIET).then(|| Conn::tcp(self.listener.accept().unwrap().0))
+    }
+
     /// Nobody connects for a while.
     #[track_caller]
     pub(crate) fn expect_nobody(&self) {

@@ -2,6 +2,7 @@
 
 mod access;
 mod commands;
+mod connections;
 mod login_timeout;
 
 use crate::harness::{Subject, Wire};
