@@ -39,12 +39,13 @@ test-deps:
 test-nginx:
 	SUBJECT=nginx $(RUN_TESTS) --test wire --test config
 
-# The Debian package, where it can be installed: as root on Debian.
+# The Debian package, where it can be installed: as root on Debian. Once more with systemd, where that can be booted.
 test-package: build-deps
 	@if [ "$$(id -u)" = 0 ] && command -v dpkg-deb >/dev/null; then \
 		$(CARGO) build --example mailserver && \
 		package=$$(scripts/deb.sh) && \
-		packaging/test.sh "$$package" "$${CARGO_TARGET_DIR:-target}/debug/examples/mailserver"; \
+		packaging/test.sh "$$package" "$${CARGO_TARGET_DIR:-target}/debug/examples/mailserver" && \
+		packaging/systemd-test.sh "$$package" "$${CARGO_TARGET_DIR:-target}/debug/examples/mailserver"; \
 	else echo "the package is not tested: that needs root, on Debian"; fi
 
 # What depends on the library that TLS comes from, built on AWS-LC.

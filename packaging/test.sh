@@ -3,7 +3,7 @@
 #
 #   packaging/test.sh PACKAGE.deb MAILSERVER
 #
-# MAILSERVER is the program of examples/mailserver. Needs root on Debian, curl and python3. It changes the system that it
+# MAILSERVER is the program of examples/mailserver. Needs root on Debian, curl, python3, logrotate, man and pgrep. It changes the system that it
 # runs on for some seconds, so it refuses to where there is a Gatepost already. systemd does not have to run: where it
 # does not, the program is started by hand.
 set -euo pipefail
@@ -26,6 +26,8 @@ main() {
     step manual and completion work
     step starts and lets users in
     step reloads
+    step gives way to another binary and goes on
+    step comes back when it is killed
     step opens logs anew after they are rotated
     step keeps what was changed when it is installed again
     step stops when it is removed
@@ -49,6 +51,7 @@ step() {
 
 installs() {
     install_package
+    ! systemd_runs || same "$(systemctl is-active gatepost)" active
     same "$(stat -c '%U:%G %a' $users)" "root:root 600"
     same "$(stat -c '%U:%G %a' $log)" "gatepost:adm 640"
     same "$(stat -c '%U:%G %a' ${log%/*})" "root:adm 755"
@@ -74,7 +77,8 @@ the_unit_is_good() {
 
 manual_and_completion_work() {
     # Small systems leave manuals out when they install, so this is the package's.
-    dpkg-deb --fsys-tarfile "$deb" | tar -x --to-stdout ./usr/share/man/man8/gatepost.8.gz | gzip --test
+    dpkg-deb --fsys-tarfile "$deb" | tar -x --to-stdout ./usr/share/man/man8/gatepost.8.gz >"$work/gatepost.8.gz"
+    same "$(man --warnings --local-file "$work/gatepost.8.gz" 2>&1 >/dev/null)" ""
     same "$(complete_words gatepost -s re)" "reload reopen"
     same "$(complete_words gatepost passwd --al)" "--algorithm"
 }
@@ -95,7 +99,7 @@ starts_and_lets_users_in() {
     echo wonderland | $program passwd alice "${listening#imap=}" >>$users
     read -r imap pop3 smtp < <(free_ports)
     sed -i "s/:143;/:$imap;/; s/:110;/:$pop3;/; s/:587;/:$smtp;/; s/error.log notice;/error.log info;/" $conf
-    if [ -d /run/systemd/system ]; then systemctl restart gatepost; else $program; fi
+    if systemd_runs; then systemctl restart gatepost || fail "systemctl restart"; else $program; fi
     logs_in
     same "$(owners | grep -c "^$(id -u gatepost)$")" 1
 }
@@ -109,14 +113,72 @@ reloads() {
     cp $conf "$work/good"
     echo 'nonsense;' >>$conf
     ! $program -s reload 2>/dev/null || fail "-s reload takes nonsense"
+    if systemd_runs; then
+        ! systemctl reload gatepost 2>/dev/null || fail "systemctl reload takes nonsense"
+        journalctl --unit gatepost | grep -q 'unknown directive "nonsense"' || fail "the journal does not say why"
+        cp "$work/good" $conf
+        systemctl reload gatepost || fail "systemctl reload"
+    fi
     cp "$work/good" $conf
     logs_in
 }
 
+gives_way_to_another_binary_and_goes_on() {
+    local old
+    old=$(cat $pid_file)
+    kill -USR2 "$old"
+    await other_pid_than "$old"
+    await worker_of "$(cat $pid_file)"
+    kill -QUIT "$(cat $pid_file.oldbin)"
+    await ended "$old"
+    logs_in
+    if systemd_runs; then
+        same "$(systemctl show --property ActiveState,MainPID gatepost)" "MainPID=$(cat $pid_file)"$'\n'ActiveState=active
+        systemctl reload gatepost || fail "systemctl reload after the upgrade"
+    fi
+}
+
+comes_back_when_it_is_killed() {
+    local master worker
+    master=$(cat $pid_file)
+    worker=$(pgrep -P "$master")
+    kill -KILL "$worker"
+    await ended "$worker"
+    logs_in
+    if systemd_runs; then
+        kill -KILL "$master"
+        await other_pid_than "$master"
+        await logs_in_quietly
+    fi
+}
+
+other_pid_than() {
+    local pid
+    pid=$(cat $pid_file 2>/dev/null) && [ -n "$pid" ] && [ "$pid" != "$1" ]
+}
+
+worker_of() {
+    [ "$(pgrep -P "$1" -u gatepost | wc -l)" = 1 ]
+}
+
+ended() {
+    [ ! -e "/proc/$1/exe" ]
+}
+
+# Until that is so.
+await() {
+    local _
+    for _ in {1..100}; do
+        ! "$@" || return 0
+        sleep 0.1
+    done
+    fail "in vain: $*"
+}
+
 opens_logs_anew_after_they_are_rotated() {
-    mv $log $log.1
-    install -m 640 -o gatepost -g adm /dev/null $log
-    sed -n '/postrotate/,/endscript/p' /etc/logrotate.d/gatepost | sed '1d;$d' | sh
+    logrotate --force --state "$work/logrotate" /etc/logrotate.d/gatepost
+    [ -s $log.1 ] || fail "nothing was rotated"
+    same "$(stat -c '%U:%G %a' $log)" "gatepost:adm 640"
     # The signal is on its way: a login before it arrives is logged where it was.
     for _ in {1..100}; do
         logs_in
@@ -152,9 +214,20 @@ install_package() {
 
 # Of a log in, what counts is that the mail server's folders are seen.
 logs_in() {
-    local said
-    said=$(curl --silent --show-error --max-time 20 --user alice:wonderland "imap://127.0.0.1:$imap/" 2>&1) || fail "$said"
+    said=$(list_folders 2>&1) || fail "$said"
     [[ $said == *INBOX* ]] || fail "no INBOX: $said"
+}
+
+logs_in_quietly() {
+    list_folders >/dev/null 2>&1
+}
+
+list_folders() {
+    curl --silent --show-error --max-time 20 --user alice:wonderland "imap://127.0.0.1:$imap/"
+}
+
+systemd_runs() {
+    [ -d /run/systemd/system ]
 }
 
 free_ports() {
@@ -207,6 +280,7 @@ skip() {
 fail() {
     echo "package: FAILED: $*" >&2
     [ ! -e $log ] || tail -n 20 $log >&2
+    ! systemd_runs || journalctl --no-pager --lines 20 --unit gatepost >&2
     exit 1
 }
 

@@ -29,6 +29,9 @@ packages=(
     libsasl2-modules  #   PLAIN, LOGIN and CRAM-MD5 for mbsync and mutt
     bsdutils          # script: a terminal for mutt
     dpkg-dev          # which libraries the Debian package depends on
+    logrotate         # the package's test
+    man-db            #   the manual page
+    procps            #   pgrep
 )
 
 policy=/usr/sbin/policy-rc.d
