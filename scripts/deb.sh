@@ -12,7 +12,7 @@ main() {
     command -v dpkg-deb >/dev/null || die "needs Debian, or one of its kin"
     [ -x "$tools/bin/cargo-deb" ] || build_cargo_deb
     "${CARGO:-cargo}" build --release --locked --bin gatepost >&2
-    "$tools/bin/cargo-deb" --no-build --quiet --compress-system --output "$target/debian/"
+    "$tools/bin/cargo-deb" --no-build --strip --quiet --compress-system --output "$target/debian/"
 }
 
 # Unoptimised and with the system's xz, which is quicker than building either.
