@@ -3,7 +3,8 @@
 use std::fmt;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+use std::path::Path;
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockAddr, Socket, TcpKeepalive, Type};
@@ -102,12 +103,24 @@ fn open(socket: &config::Socket) -> Result<OwnedFd, Failure> {
         listener.set_only_v6(options.ipv6only).named("setsockopt(IPV6_V6ONLY)")?;
     }
     tune(&listener, options)?;
+    if let Address::Unix(path) = &socket.address {
+        remove_what_is_left(path, &address);
+    }
     listener.bind(&address).named("bind()")?;
     if let Address::Unix(path) = &socket.address {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o666)).named("chmod()")?;
     }
     listener.listen(options.backlog).named("listen()")?;
     Ok(listener.into())
+}
+
+/// Removes the file of a Unix domain socket where nobody listens any more: a master that was killed leaves it.
+fn remove_what_is_left(path: &Path, address: &SockAddr) {
+    let is_socket = std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket());
+    let knock = || Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?.connect(address);
+    if is_socket && knock().is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused) {
+        let _ = std::fs::remove_file(path);
+    }
 }
 
 fn transport(options: &SocketOptions) -> Protocol {

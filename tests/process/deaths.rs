@@ -1,10 +1,13 @@
 //! The worker dies, or the master does.
 
+use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::running::{Running, await_some, is_alive};
+
+const ONE: &str = "server { listen @at@; protocol imap; }";
 
 /// Another worker than that one.
 #[track_caller]
@@ -38,6 +41,31 @@ fn one_that_dies_again_and_again_is_waited_for() {
     running.await_log("the next worker process is started in 1 s");
     running.signal(Signal::TERM);
     assert!(running.end().success());
+}
+
+#[test]
+fn unix_sockets_that_a_killed_master_left_are_in_nobodys_way() {
+    let mut running = Running::start("");
+    let socket = running.prefix().join("socket");
+    running.configure("", &format!("{ONE} server {{ listen unix:{}; protocol pop3; }}", socket.display()));
+    running.reload_now();
+    assert!(UnixStream::connect(&socket).is_ok());
+    // While somebody listens, it is taken.
+    let taken = running.call(&[]);
+    let said = String::from_utf8_lossy(&taken.stderr);
+    let expected = format!("bind() to unix:{} failed (98: Address already in use)", socket.display());
+    assert!(!taken.status.success() && said.contains(&expected), "{said}");
+    assert!(UnixStream::connect(&socket).is_ok());
+
+    running.signal(Signal::KILL);
+    running.end();
+    running.await_log("the master process is gone");
+    assert!(socket.exists());
+    let again = running.call(&[]);
+    assert!(again.status.success(), "{}", String::from_utf8_lossy(&again.stderr));
+    assert!(UnixStream::connect(&socket).is_ok());
+    assert!(running.call(&["-s", "stop"]).status.success());
+    await_some("end", || (!socket.exists()).then_some(()));
 }
 
 #[test]
