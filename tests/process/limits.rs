@@ -2,11 +2,14 @@
 
 use std::fs;
 use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt as _;
+
+use rustix::process::{Pid, Signal};
 
 use crate::harness::Conn;
-use rustix::process::Signal;
+use crate::running::{Running, await_some, await_some_in, command_line, read, status};
 
-use crate::running::{Running, await_some, await_some_in, command_line, read};
+const ONE: &str = "server { listen @at@; protocol imap; }";
 
 #[test]
 fn the_oldest_that_has_not_logged_in_makes_room() {
@@ -97,20 +100,72 @@ fn logs_for_which_there_are_no_descriptors_are_written_where_they_are() {
 }
 
 #[test]
+fn as_many_threads_as_worker_processes_says() {
+    let threads = |main: &str| {
+        let running = Running::start(main);
+        running.session();
+        fs::read_dir(format!("/proc/{}/task", running.worker().as_raw_nonzero())).unwrap().count()
+    };
+    assert_eq!(threads("worker_processes 1;"), 1);
+    assert_eq!(threads("worker_processes 5;"), 5);
+    assert_eq!(threads("worker_processes auto;"), std::thread::available_parallelism().unwrap().get());
+}
+
+#[test]
+fn limits_of_a_worker_that_runs() {
+    let running = Running::start("worker_rlimit_nofile 200; worker_rlimit_core 4096;");
+    let worker = running.worker();
+    assert_eq!((soft_limit(worker, "Max open files"), soft_limit(worker, "Max core file size")), (200, 4096));
+    running.configure("worker_rlimit_nofile 150; worker_rlimit_core 2048; worker_priority 5;", ONE);
+    running.reload_now();
+    assert_eq!(running.worker(), worker);
+    // The limits of another user's process take a capability that root does not have everywhere.
+    let sees_all = has_capability(24) || !rustix::process::geteuid().is_root();
+    if sees_all {
+        assert_eq!((soft_limit(worker, "Max open files"), soft_limit(worker, "Max core file size")), (150, 2048));
+    } else {
+        let line = running.await_log("prlimit(RLIMIT_NOFILE, 150) failed (1: Operation not permitted)");
+        assert!(line.contains("[alert]"), "{line}");
+    }
+    assert_eq!(priority(worker), 5);
+}
+
+fn soft_limit(pid: Pid, name: &str) -> u64 {
+    let limits = read(format!("/proc/{}/limits", pid.as_raw_nonzero()).as_ref());
+    let line = limits.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+    line.split_whitespace().next().unwrap().parse().unwrap()
+}
+
+fn priority(pid: Pid) -> i32 {
+    let stat = read(format!("/proc/{}/stat", pid.as_raw_nonzero()).as_ref());
+    stat.rsplit(')').next().unwrap().split_whitespace().nth(16).unwrap().parse().unwrap()
+}
+
+/// Whether this process has it.
+fn has_capability(number: u32) -> bool {
+    let set = status(rustix::process::getpid(), "CapEff");
+    u64::from_str_radix(&set, 16).unwrap() >> number & 1 == 1
+}
+
+#[test]
 fn what_the_worker_is_given() {
-    let running =
-        Running::start("worker_cpu_affinity 1; env LANG=nobody; env PATH; worker_rlimit_core 0; worker_priority 3;");
+    let directory = tempfile::tempdir().unwrap();
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let running = Running::start(&format!(
+        "worker_cpu_affinity 1; env LANG=nobody; env PATH; worker_rlimit_core 0; worker_priority 3; \
+         working_directory {};",
+        directory.path().display()
+    ));
     TcpStream::connect(running.at).unwrap();
     let worker = running.worker();
     assert_eq!(command_line(worker), "gatepost: worker process");
     let proc = format!("/proc/{}", worker.as_raw_nonzero());
     let status = read(format!("{proc}/status").as_ref());
     assert!(status.contains("Cpus_allowed_list:\t0\n"), "{status}");
-    let limits = read(format!("{proc}/limits").as_ref());
-    let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
-    assert_eq!(core.split_whitespace().nth(4), Some("0"), "{core}");
-    let stat = read(format!("{proc}/stat").as_ref());
-    assert_eq!(stat.rsplit(')').next().unwrap().split_whitespace().nth(16), Some("3"), "{stat}");
+    assert_eq!((soft_limit(worker, "Max core file size"), priority(worker)), (0, 3));
+    if let Ok(place) = fs::read_link(format!("{proc}/cwd")) {
+        assert_eq!(place, directory.path());
+    }
     if let Ok(environment) = fs::read(format!("{proc}/environ")) {
         let mut names: Vec<&[u8]> = environment.split(|byte| *byte == 0).collect();
         names.retain(|name| !name.is_empty() && !name.starts_with(b"TZ=") && !name.starts_with(b"OPENSSL_CONF="));

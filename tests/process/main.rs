@@ -3,6 +3,7 @@
 //! As root the worker runs as `nobody`; else the tests show what can be seen without.
 #![allow(clippy::unwrap_used)]
 
+mod alone;
 mod deaths;
 mod faults;
 #[allow(dead_code, unused_imports, reason = "the wire tests use the rest")]

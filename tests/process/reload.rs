@@ -157,6 +157,32 @@ fn hup_brings_a_drained_worker_back() {
 }
 
 #[test]
+fn the_pid_file_moves() {
+    let mut running = Running::start("");
+    let (old, new) = (running.prefix().join("pid"), running.prefix().join("other.pid"));
+    let number = fs::read_to_string(&old).unwrap();
+    running.configure("pid other.pid;", ONE);
+    running.signal(Signal::HUP);
+    await_some("new pid file", || (fs::read_to_string(&new).ok()? == number && !old.exists()).then_some(()));
+    assert!(running.call(&["-s", "stop"]).status.success());
+    assert!(running.end().success());
+    assert!(!new.exists());
+}
+
+#[test]
+fn what_only_another_worker_can_have_is_told() {
+    let running = Running::start("");
+    let worker = running.worker();
+    running.configure("env LANG=nobody; working_directory /; worker_cpu_affinity 1;", ONE);
+    running.reload_now();
+    for name in ["env", "working_directory", "worker_cpu_affinity"] {
+        let line = running.await_log(&format!("a new \"{name}\" is for the next worker process"));
+        assert!(line.contains("[warn]"), "{line}");
+    }
+    assert_eq!(running.worker(), worker);
+}
+
+#[test]
 fn threads_and_connections_change() {
     let running = Running::start("worker_processes 3; events { worker_connections 64; }");
     let mut sessions: Vec<_> = (0..4).map(|_| running.session()).collect();

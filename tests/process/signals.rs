@@ -36,10 +36,37 @@ fn quit_waits_for_the_sessions() {
 }
 
 #[test]
-fn quit_from_the_command_line() {
-    let mut running = Running::start("");
-    assert!(running.call(&["-s", "quit"]).status.success());
+fn quit_waits_for_worker_shutdown_timeout_at_most() {
+    let mut running = Running::start("worker_shutdown_timeout 300ms;");
+    let (mut client, _server) = running.session();
+    running.signal(Signal::QUIT);
     assert!(running.end().success());
+    client.expect_close();
+    running.await_log("worker_shutdown_timeout: the last sessions are closed");
+}
+
+#[test]
+fn a_worker_that_hangs_is_killed() {
+    let mut running = Running::start("");
+    let worker = running.worker();
+    kill_process(worker, Signal::STOP).unwrap();
+    running.signal(Signal::TERM);
+    assert!(running.end().success());
+    assert!(!is_alive(worker));
+    running.await_log(&format!("worker process {} exited on signal 9", worker.as_raw_nonzero()));
+}
+
+#[test]
+fn from_the_command_line() {
+    for (name, number) in [("quit", 3), ("stop", 15)] {
+        let mut running = Running::start("");
+        assert!(running.call(&["-s", name]).status.success());
+        assert!(running.end().success());
+        running.await_log(&format!("signal {number} ("));
+    }
+    let running = Running::start("");
+    assert!(running.call(&["-s", "reopen"]).status.success());
+    running.await_log("signal 10 (SIGUSR1)");
 }
 
 #[test]

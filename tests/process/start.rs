@@ -4,11 +4,14 @@ use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::harness::Subject;
-use crate::running::{Running, await_some, command, command_line, free_address, is_alive, read, status, write};
+use crate::harness::{Conn, Subject};
+use crate::running::{
+    Running, await_some, await_some_in, command, command_line, free_address, is_alive, read, status, write,
+};
 
 #[test]
 fn the_worker_has_no_rights() {
@@ -66,6 +69,43 @@ fn a_worker_can_be_left_its_rights() {
         assert_eq!(status(running.worker(), what), status(running.master(), what), "{what}");
     }
     running.session();
+}
+
+/// Kernels that do not have it, and containers that forbid it.
+#[test]
+fn a_worker_without_landlock_and_seccomp() {
+    let prefix = tempfile::tempdir().unwrap();
+    let at = free_address();
+    write(prefix.path(), "", "server { listen @at@; protocol imap; }", at, at);
+    let mut gatepost = command(prefix.path());
+    let absent = [libc::SYS_landlock_create_ruleset, libc::SYS_seccomp];
+    // SAFETY: what is called between `fork` and `exec` makes two system calls.
+    unsafe { gatepost.pre_exec(forbidding(&absent)) };
+    assert!(gatepost.status().unwrap().success());
+    let log = prefix.path().join("error.log");
+    for what in ["Landlock", "seccomp"] {
+        let line = await_some_in(&log, &format!("sandbox: {what} not applied: "));
+        assert!(line.contains("[notice]"), "{line}");
+    }
+    assert_eq!(read(&log).matches("not applied").count(), 2, "{}", read(&log));
+    Conn::connect(at).expect("* OK IMAP4 ready\r\n");
+    let master = Pid::from_raw(read(&prefix.path().join("pid")).trim().parse().unwrap()).unwrap();
+    kill_process(master, Signal::TERM).unwrap();
+    await_some("end", || (!is_alive(master)).then_some(()));
+}
+
+/// Has these system calls answered as by a kernel that does not have them.
+fn forbidding(calls: &[i64]) -> impl FnMut() -> std::io::Result<()> + use<> {
+    use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, TargetArch};
+    let absent = SeccompAction::Errno(libc::ENOSYS as u32);
+    let rules = calls.iter().map(|call| (*call, Vec::new())).collect();
+    let machine = TargetArch::try_from(std::env::consts::ARCH).unwrap();
+    let filter: BpfProgram =
+        SeccompFilter::new(rules, SeccompAction::Allow, absent, machine).unwrap().try_into().unwrap();
+    move || {
+        rustix::thread::set_no_new_privs(true)?;
+        seccompiler::apply_filter(&filter).map_err(std::io::Error::other)
+    }
 }
 
 #[test]
