@@ -1,10 +1,16 @@
-//! Whether a client may come in: `allow` and `deny`, `limit_conn`.
+//! Whether a client may come in: `allow` and `deny`, `limit_conn`, `limit_login`.
 
-use gatepost_proto::Refusal;
+use std::time::Duration;
+
+use gatepost_proto::{Attempt, Method, Refusal, Rejection};
+use tokio::time::Instant;
 
 use crate::config::limits::access;
 use crate::config::limits::connections::Key;
-use crate::session::{Ended, Session};
+use crate::config::limits::logins::By;
+use crate::log::Level;
+use crate::logins::Sentence;
+use crate::session::{Ended, Front, Session};
 use crate::zones::{Places, Refused, Value};
 
 impl Session {
@@ -24,6 +30,50 @@ impl Session {
             return Ok(());
         }
         self.take_places(Some(&user.to_ascii_lowercase())).await
+    }
+
+    /// Makes the client wait, or turns it away, if too many logins have failed.
+    pub async fn weigh(&mut self, front: &mut Front, attempt: &Attempt) -> Result<(), Ended> {
+        let service = self.service.clone();
+        let guard = service.failed_logins.as_ref().filter(|_| attempt.method != Method::None);
+        self.attempt = guard.map(|guard| guard.attempt(&self.client.address, &attempt.user));
+        let (Some(guard), Some(attempt)) = (guard, self.attempt) else { return Ok(()) };
+        let mut sentence = guard.judge(&attempt, Instant::now());
+        if let Sentence::Wait(time) = sentence {
+            self.log.write_seldom(&service.seldom, Level::Warn, "delaying logins from an address that fails too often");
+            self.keep_waiting(front.machine(), time).await?;
+            // Others may have failed meanwhile.
+            sentence = guard.judge(&attempt, Instant::now());
+        }
+        let message = match sentence {
+            Sentence::Ask | Sentence::Wait(_) => return Ok(()),
+            Sentence::Refuse(By::Address) => "refusing logins from an address that fails too often",
+            Sentence::Refuse(By::Login) => "refusing logins of a user that fails too often",
+        };
+        Err(self.turn_away_as(Refusal::FailedLogins, Level::Error, message).await)
+    }
+
+    /// Counts a failure, and tells how long to wait with the news. A failure for the time being is none: the authentication
+    /// server says so by a code of SMTP.
+    pub fn count_failure(&self, rejection: &Rejection) -> Duration {
+        let is_temporary = rejection.code.as_ref().is_some_and(|code| code.starts_with(b"4"));
+        if is_temporary { Duration::ZERO } else { self.count_bad_login() }
+    }
+
+    /// The same, whoever said that the login is bad.
+    pub fn count_bad_login(&self) -> Duration {
+        let (Some(guard), Some(attempt)) = (&self.service.failed_logins, self.attempt) else { return Duration::ZERO };
+        let Some(delay) = guard.failed(&attempt, Instant::now()) else { return Duration::ZERO };
+        let message = "delaying the answer to a user that fails too often";
+        self.log.write_seldom(&self.service.seldom, Level::Warn, message);
+        delay
+    }
+
+    /// The mail server has let the user in.
+    pub fn count_success(&self) {
+        if let (Some(guard), Some(attempt)) = (&self.service.failed_logins, self.attempt) {
+            guard.succeeded(&attempt, Instant::now());
+        }
     }
 
     /// Takes the places of a user, or else those of the connection.

@@ -118,6 +118,8 @@ pub const DIRECTIVES: &[Entry<Action>] = &[
         Block(|s, c| c.choice(&mut s.limits.connections_log_level, limits::connections::LOG_LEVELS)),
     ),
     row("limit_conn_zone", MAIL, Arity::between(2, 4), Block(|s, c| limits::connections::zone(&mut s.limits.zones, c))),
+    row("limit_login", BOTH, Arity::ANY, Block(|s, c| limits::logins::directive(&mut s.limits.failed_logins, c))),
+    row("limit_login_exempt", BOTH, ONE, Block(|s, c| limits::logins::exempt(&mut s.limits.failed_logins, c))),
     row("login_timeout", BOTH, ONE, Block(|s, c| limits::positive(&mut s.limits.login_timeout, c))),
     row("max_commands", BOTH, ONE, Block(limits::max_commands)),
     // Who may log in.

@@ -21,6 +21,7 @@ mod layout;
 mod life;
 mod listen;
 mod log;
+mod logins;
 mod master;
 mod notify;
 mod preamble;

@@ -37,7 +37,7 @@ pub async fn begin(accepted: Accepted) -> Result<Session, Ended> {
     };
     let deadline = since + service.conf.timeout.min(service.conf.limits.login_timeout);
     let client = auth::Client { address: peer, host: None, proxy_protocol: None, tls: None };
-    let mut session = Session { stream, door, service, log, client, permit, deadline, since };
+    let mut session = Session { stream, door, service, log, client, permit, deadline, since, attempt: None };
     if session.door.endpoint.proxy_protocol {
         session.read_proxy_header().await?;
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::auth;
 use crate::config::{self, Config, SharedFiles};
 use crate::log::{Log, Logs};
+use crate::logins::{Guard, Tables};
 use crate::resolver::Resolver;
 use crate::seldom::Seldom;
 use crate::tls;
@@ -24,6 +25,8 @@ pub struct Service {
     pub seldom: Arc<Seldom>,
     /// Where its `limit_conn`s count, in their order.
     pub connections: Vec<Arc<Zone>>,
+    /// Its `limit_login`.
+    pub failed_logins: Option<Guard>,
     /// Its `auth_http` or `auth_users_file`.
     pub auth: auth::Backend,
     /// Its `resolver`.
@@ -115,18 +118,29 @@ pub struct Shared {
     auth: auth::Shared,
     caches: Arc<tls::Caches>,
     zones: Arc<Zones>,
+    failed_logins: Arc<Tables>,
 }
 
 impl Shared {
     /// For a process that begins. Certificates, keys and users come from `files`.
     pub fn new(files: SharedFiles) -> Shared {
-        Shared { auth: auth::Shared::new(files), caches: Arc::default(), zones: Arc::default() }
+        Shared {
+            auth: auth::Shared::new(files),
+            caches: Arc::default(),
+            zones: Arc::default(),
+            failed_logins: Arc::default(),
+        }
     }
 
     /// For a new configuration: TLS caches, counts and idle connections are taken over, and what certificates and keys were read
     /// for is not.
     pub fn renewed(&self, files: SharedFiles) -> Shared {
-        Shared { auth: self.auth.renewed(files), caches: self.caches.clone(), zones: self.zones.clone() }
+        Shared {
+            auth: self.auth.renewed(files),
+            caches: self.caches.clone(),
+            zones: self.zones.clone(),
+            failed_logins: self.failed_logins.clone(),
+        }
     }
 }
 
@@ -151,6 +165,7 @@ fn open(server: &Arc<config::Server>, logs: &Logs, shared: &Shared) -> Result<Ar
                 log,
                 seldom: Arc::default(),
                 connections,
+                failed_logins: Guard::new(&server.limits.failed_logins, &shared.failed_logins),
                 auth,
                 resolver,
                 upstream_tls,

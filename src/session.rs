@@ -24,7 +24,7 @@ use crate::relay::{End, Limits, Relay, Side};
 use crate::service::{Door, Service};
 use crate::session_log::SessionLog;
 use crate::stream::{ReadFailed, Stream, WriteFailed};
-use crate::{preamble, upstream};
+use crate::{logins, preamble, upstream};
 
 /// How long the last words may take, even where no time is left.
 const LAST_WORDS: Duration = Duration::from_secs(5);
@@ -95,6 +95,8 @@ pub struct Session {
     pub deadline: Instant,
     /// When it was accepted.
     pub since: Instant,
+    /// The attempt to log in that is under way, where somebody keeps count (`limit_login`).
+    pub attempt: Option<logins::Attempt>,
 }
 
 async fn log_in(accepted: Accepted) -> Result<Box<Proxied>, Ended> {
@@ -203,6 +205,7 @@ impl Session {
     /// Asks who the client is. None if it was told to try again.
     async fn authenticate(&mut self, front: &mut Front, attempt: &Attempt) -> Result<Option<auth::Route>, Ended> {
         self.log.context.action = "in http auth state";
+        self.weigh(front, attempt).await?;
         let service = self.service.clone();
         let resolver = service.resolver.as_ref().map(|resolver| (resolver, service.conf.resolver_timeout));
         let protocol = service.conf.protocol();
@@ -221,7 +224,8 @@ impl Session {
             }
             Ok(Ok(Verdict::Reject { rejection, wait })) => {
                 self.log.set_login(&attempt.user);
-                self.reject(front, &rejection, wait).await.map(|()| None)
+                let late = self.count_failure(&rejection);
+                self.reject(front, &rejection, wait, late).await.map(|()| None)
             }
             Ok(Err(error)) => {
                 self.log.write(error.level(), format_args!("{error}"));
@@ -231,29 +235,35 @@ impl Session {
         }
     }
 
-    async fn reject(&mut self, front: &mut Front, rejection: &Rejection, wait: Duration) -> Result<(), Ended> {
+    /// Tells the client that its login failed, after `wait` or `late`, whichever is longer. It may try again if there is a
+    /// `wait`.
+    async fn reject(
+        &mut self,
+        front: &mut Front,
+        rejection: &Rejection,
+        wait: Duration,
+        late: Duration,
+    ) -> Result<(), Ended> {
         let text = gatepost_proto::printable(&rejection.text);
         self.log.write(Level::Info, format_args!("client login failed: \"{text}\""));
-        let mut out = Output::default();
-        if wait.is_zero() {
-            front.machine().reject(rejection, &mut out);
-            self.allow(self.service.conf.timeout);
-            self.say(&mut out).await?;
-            return Err(self.close().await);
+        let pause = wait.max(late);
+        if !pause.is_zero() {
+            self.keep_waiting(front.machine(), pause).await?;
         }
-        self.keep_waiting(front, wait).await?;
-        self.allow(self.service.conf.timeout);
+        let mut out = Output::default();
         front.machine().reject(rejection, &mut out);
-        self.say(&mut out).await
+        self.allow(self.service.conf.timeout);
+        self.say(&mut out).await?;
+        if wait.is_zero() { Err(self.close().await) } else { Ok(()) }
     }
 
-    /// Lets a client wait that cannot leave unnoticed.
-    async fn keep_waiting(&mut self, front: &mut Front, time: Duration) -> Result<(), Ended> {
+    /// Lets the client wait, unless it leaves.
+    pub async fn keep_waiting(&mut self, front: &mut dyn FrontEnd, time: Duration) -> Result<(), Ended> {
         let end = Instant::now() + time;
         let login_end = self.login_end();
         tokio::select! {
             biased;
-            () = gone(&mut self.stream, front.machine()) => return Err(self.client_gone()),
+            () = gone(&mut self.stream, front) => return Err(self.client_gone()),
             () = sleep_until(end.min(login_end)) => {}
         }
         if end < login_end { Ok(()) } else { Err(self.turn_away(Refusal::Late).await) }

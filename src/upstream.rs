@@ -43,8 +43,19 @@ pub async fn log_in(
         connect::encrypt(session, front, &mut stream, &destination).await?;
     }
     match converse(session, front, &mut stream, back.as_mut(), &destination).await? {
-        Ok(to_client) => Ok((stream, to_client)),
-        Err(error) => Err(refused(session, front, error).await),
+        Ok(to_client) => {
+            session.count_success();
+            Ok((stream, to_client))
+        }
+        Err(error) => {
+            if back.is_bad_login(&error) {
+                let late = session.count_bad_login();
+                if !late.is_zero() {
+                    session.keep_waiting(front, late).await?;
+                }
+            }
+            Err(refused(session, front, error).await)
+        }
     }
 }
 

@@ -110,4 +110,50 @@ pub(crate) const ROWS: &[Row] = &[
     ),
     new(At::Server, "limit_conn_log_level crit;", &[r#"[emerg] invalid value "crit" in @:9"#]),
     new(At::Server, "limit_conn_status 503;", &[r#"[emerg] unknown directive "limit_conn_status" in @:9"#]),
+    // Failed logins.
+    new(
+        At::Server,
+        "limit_login address delay=20 refuse=200 within=1h ipv4_prefix=24 ipv6_prefix=48; \
+         limit_login login delay=off refuse=1000; limit_login_exempt 192.0.2.1; limit_login_exempt unix:;",
+        &[],
+    ),
+    new(At::Mail, "limit_login off; limit_login_exempt off;", &[]),
+    new(At::Mail, "limit_login address off; limit_login login;", &[]),
+    new(
+        At::Server,
+        "limit_login user delay=5;",
+        &[r#"[emerg] invalid value "user delay=5", it must begin with "address" or "login", or be "off" in @:9"#],
+    ),
+    new(At::Server, "limit_login login; limit_login off;", &[r#"[emerg] "limit_login" directive is duplicate in @:9"#]),
+    new(At::Server, "limit_login login ipv6_prefix=64;", &[r#"[emerg] invalid parameter "ipv6_prefix=64" in @:9"#]),
+    new(
+        At::Server,
+        "limit_login address delay=0;",
+        &[r#"[emerg] invalid number "delay=0", it must be from 1 to 65535, or "off" in @:9"#],
+    ),
+    new(
+        At::Server,
+        "limit_login address refuse=65536;",
+        &[r#"[emerg] invalid number "refuse=65536", it must be from 1 to 65535, or "off" in @:9"#],
+    ),
+    new(
+        At::Server,
+        "limit_login address within=2d;",
+        &[r#"[emerg] invalid time "within=2d", it must be from 1s to 1d in @:9"#],
+    ),
+    new(
+        At::Server,
+        "limit_login address ipv4_prefix=33;",
+        &[r#"[emerg] invalid prefix length "ipv4_prefix=33", it must be from 1 to 32 in @:9"#],
+    ),
+    new(
+        At::Server,
+        "limit_login_exempt webmail.example.org;",
+        &[r#"[emerg] invalid parameter "webmail.example.org", it must be an address, CIDR, "unix:" or "off" in @:9"#],
+    ),
+    new(
+        At::Server,
+        "limit_login_exempt 192.0.2.1; limit_login_exempt off;",
+        &[r#"[emerg] "limit_login_exempt" directive is duplicate in @:9"#],
+    ),
 ];

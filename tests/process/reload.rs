@@ -65,6 +65,23 @@ fn connections_are_counted_on_by_a_new_configuration() {
 }
 
 #[test]
+fn failed_logins_are_not_forgotten() {
+    let limited = |refuse: u32| {
+        format!(
+            "limit_login_exempt off; limit_login address delay=off refuse={refuse};
+             server {{ listen @at@; protocol imap; auth_users_file users; }}"
+        )
+    };
+    let running = Running::start_with("", &limited(3));
+    let failure = "a NO Invalid login or password\r\n";
+    running.client().ask("a LOGIN x p\r\n", failure).ask("a LOGIN x p\r\n", failure);
+    running.configure("", &limited(2));
+    running.reload_now();
+    let refusal = "* BYE [UNAVAILABLE] Too many failed logins, try again later\r\n";
+    running.client().ask("a LOGIN x p\r\n", refusal).expect_close();
+}
+
+#[test]
 fn users_are_read_with_the_rights_of_the_master() {
     let users = "server { auth_users_file users; listen @at@; protocol imap; }";
     let running = Running::start_with("", users);

@@ -282,6 +282,8 @@ pub trait BackEnd: Send {
     fn tls_started(&mut self, out: &mut Output);
     /// What it is doing, for the log (`while ...`).
     fn action(&self) -> &'static str;
+    /// Whether the mail server, refusing, said that user or password is wrong, and not that something else is.
+    fn is_bad_login(&self, error: &DialogueError) -> bool;
 }
 
 /// Why a login at a mail server failed. `Display` gives the log line, in nginx's words where it has any.

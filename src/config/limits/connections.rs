@@ -123,7 +123,8 @@ fn name_and_size_of(text: &str, rest: &str, call: &Call<'_>) -> Outcome<(String,
     }
 }
 
-fn prefix(text: &str, bits: &str, most: u8) -> Outcome<u8> {
+/// A length of a prefix, from 1 to `most` bits.
+pub fn prefix(text: &str, bits: &str, most: u8) -> Outcome<u8> {
     let bits = value::number(bits).and_then(|bits| u8::try_from(bits).ok()).filter(|bits| (1..=most).contains(bits));
     bits.ok_or_else(|| format!("invalid prefix length \"{text}\", it must be from 1 to {most}"))
 }

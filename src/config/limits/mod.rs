@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod connections;
+pub mod logins;
 
 use std::time::Duration;
 
@@ -31,6 +32,8 @@ pub struct Limits {
     pub connections_log_level: Level,
     /// `limit_conn_dry_run` (off)
     pub connections_dry_run: bool,
+    /// `limit_login`
+    pub failed_logins: logins::FailedLogins,
 }
 
 /// The same as they are set.
@@ -44,6 +47,7 @@ pub struct Settings {
     pub connections: Vec<connections::Wanted>,
     pub connections_log_level: Option<Level>,
     pub connections_dry_run: Option<bool>,
+    pub failed_logins: logins::Settings,
 }
 
 /// `max_commands number;`
@@ -72,6 +76,7 @@ impl Mail<'_> {
             connections,
             connections_log_level: either(&own.connections_log_level, &mail.connections_log_level, Level::Error),
             connections_dry_run: either(&own.connections_dry_run, &mail.connections_dry_run, false),
+            failed_logins: logins::in_force(&own.failed_logins, &mail.failed_logins),
         }
     }
 

@@ -3,6 +3,7 @@
 mod access;
 mod commands;
 mod connections;
+mod failed_logins;
 mod login_timeout;
 
 use crate::harness::{Subject, Wire};

@@ -198,6 +198,16 @@ impl BackEnd for Client {
     fn action(&self) -> &'static str {
         self.action
     }
+
+    /// Codes of RFC 5530.
+    fn is_bad_login(&self, error: &DialogueError) -> bool {
+        const OTHER_REASONS: [&[u8]; 4] = [b"[UNAVAILABLE]", b"[INUSE]", b"[LIMIT]", b"[SERVERBUG]"];
+        let DialogueError::Refused { reply } = error else { return false };
+        let last = reply.trim_ascii_end().rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
+        let text = last.strip_prefix(self.tag.as_slice()).and_then(|rest| rest.strip_prefix(b"NO"));
+        let is_other = |text: &[u8]| OTHER_REASONS.iter().any(|code| text.trim_ascii_start().starts_with(code));
+        self.state == State::Verdict && text.is_some_and(|text| !is_other(text))
+    }
 }
 
 fn is_bye(line: &[u8]) -> bool {
@@ -256,6 +266,22 @@ mod tests {
     const LOGIN: &str = "a1 LOGIN {4}\r\n";
     const USER: &str = "a1 LOGIN {4}\r\nuser {6}\r\n";
     const ALL: &str = "a1 LOGIN {4}\r\nuser {6}\r\ns3cret\r\n";
+
+    #[test]
+    fn knows_a_bad_login_from_other_trouble() {
+        for (replies, bad) in [
+            ("* OK\r\n+\r\n+\r\na1 NO who?\r\n", true),
+            ("* OK\r\n+\r\n+\r\n* CAPABILITY X\r\na1 NO [AUTHENTICATIONFAILED] who?\r\n", true),
+            ("* OK\r\n+\r\n+\r\na1 NO [UNAVAILABLE] later\r\n", false),
+            ("* OK\r\n+\r\n+\r\na1 BAD what?\r\n", false),
+            ("* OK\r\n+\r\na1 NO who?\r\n", false),
+            ("* BYE\r\n", false),
+        ] {
+            let mut client = client(256);
+            let error = client.receive(replies.as_bytes(), &mut Output::default()).unwrap_err();
+            assert_eq!(client.is_bad_login(&error), bad, "{replies}");
+        }
+    }
 
     #[test]
     fn logs_in() {

@@ -134,6 +134,14 @@ impl BackEnd for Client {
     fn action(&self) -> &'static str {
         self.action
     }
+
+    /// Codes of RFC 2449 and RFC 3206.
+    fn is_bad_login(&self, error: &DialogueError) -> bool {
+        const OTHER_REASONS: [&[u8]; 3] = [b"-ERR [SYS/", b"-ERR [IN-USE]", b"-ERR [LOGIN-DELAY]"];
+        let DialogueError::Refused { reply } = error else { return false };
+        let is_other = OTHER_REASONS.iter().any(|code| reply.starts_with(code));
+        matches!(self.awaited, Awaited::Password) && reply.starts_with(b"-ERR") && !is_other
+    }
 }
 
 fn command(verb: &[u8], argument: &[u8], what: &'static str) -> Result<Zeroizing<Vec<u8>>, DialogueError> {
@@ -171,6 +179,21 @@ mod tests {
         ];
         for (replies, expected) in cases {
             check_back(client, replies.as_bytes(), expected);
+        }
+    }
+
+    #[test]
+    fn knows_a_bad_login_from_other_trouble() {
+        for (replies, bad) in [
+            ("+OK\r\n+OK\r\n-ERR who?\r\n", true),
+            ("+OK\r\n+OK\r\n-ERR [AUTH] no\r\n", true),
+            ("+OK\r\n+OK\r\n-ERR [SYS/TEMP]\r\n", false),
+            ("+OK\r\n-ERR who?\r\n", false),
+            ("-ERR busy\r\n", false),
+        ] {
+            let mut client = client();
+            let error = client.receive(replies.as_bytes(), &mut Output::default()).unwrap_err();
+            assert_eq!(client.is_bad_login(&error), bad, "{replies}");
         }
     }
 

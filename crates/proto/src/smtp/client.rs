@@ -178,6 +178,12 @@ impl BackEnd for Client {
     fn action(&self) -> &'static str {
         self.action
     }
+
+    /// RFC 4954, section 6.
+    fn is_bad_login(&self, error: &DialogueError) -> bool {
+        let DialogueError::Refused { reply } = error else { return false };
+        matches!(self.awaited, Awaited::Authenticated) && reply.starts_with(b"535")
+    }
 }
 
 impl Awaited {

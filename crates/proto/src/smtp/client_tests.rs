@@ -51,6 +51,20 @@ fn authenticates() {
 }
 
 #[test]
+fn knows_a_bad_login_from_other_trouble() {
+    for (replies, bad) in [
+        ("220 hi\r\n250 ok\r\n535 no\r\n", true),
+        ("220 hi\r\n250 ok\r\n454 4.7.0 later\r\n", false),
+        ("220 hi\r\n535 no\r\n", false),
+        ("554 no\r\n", false),
+    ] {
+        let mut client = Client::new(Login { smtp_auth: true, ..login() }).unwrap();
+        let error = client.receive(replies.as_bytes(), &mut Output::default()).unwrap_err();
+        assert_eq!(client.is_bad_login(&error), bad, "{replies}");
+    }
+}
+
+#[test]
 fn passes_the_envelope_on() {
     let make = || Login { smtp_auth: true, user: Vec::new(), password: None, envelope: envelope(), ..login() };
     let sent = "HELO proxy\r\nMAIL FROM:<a>\r\nRCPT TO:<b>\r\n";

@@ -1,0 +1,153 @@
+#![allow(clippy::unwrap_used)]
+
+use std::net::IpAddr;
+
+use super::*;
+use crate::config::limits::logins::AddressLimit;
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+fn config(address: Option<Limit>, login: Option<Limit>) -> FailedLogins {
+    let address = address.map(|limit| AddressLimit { limit, ipv4: 32, ipv6: 64 });
+    let exempt = vec![Network::Ip { address: "127.0.0.0".parse().unwrap(), prefix: 8 }];
+    FailedLogins { address, login, exempt }
+}
+
+fn limit(delay: u32, refuse: u32) -> Option<Limit> {
+    Some(Limit { delay: Some(delay), refuse: Some(refuse), within: MINUTE })
+}
+
+fn guard(address: Option<Limit>, login: Option<Limit>) -> Guard {
+    Guard::new(&config(address, login), &Tables::default()).unwrap()
+}
+
+fn attempt(guard: &Guard, from: &str, login: &str) -> Attempt {
+    guard.attempt(&Address::Ip((from.parse::<IpAddr>().unwrap(), 1).into()), login.as_bytes())
+}
+
+fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// Fails so many times with different logins, and tells the sentence for the next.
+fn fail(guard: &Guard, from: &str, times: usize, now: Instant) -> Sentence {
+    for number in 0..times {
+        guard.failed(&attempt(guard, from, &format!("{number}")), now);
+    }
+    guard.judge(&attempt(guard, from, "next"), now)
+}
+
+#[test]
+fn an_address_waits_longer_and_longer_and_is_refused() {
+    let (guard, now) = (guard(limit(3, 10), None), Instant::now());
+    assert_eq!(fail(&guard, "192.0.2.1", 2, now), Sentence::Ask);
+    for expected in [1, 2, 4, 8, 15, 15, 15] {
+        assert_eq!(fail(&guard, "192.0.2.1", 1, now), Sentence::Wait(seconds(expected)));
+    }
+    assert_eq!(fail(&guard, "192.0.2.1", 1, now), Sentence::Refuse(By::Address));
+    assert_eq!(fail(&guard, "192.0.2.2", 0, now), Sentence::Ask);
+    assert_eq!(fail(&guard, "192.0.2.1", 0, now + MINUTE + seconds(30)), Sentence::Wait(seconds(4)));
+    assert_eq!(fail(&guard, "192.0.2.1", 0, now + 2 * MINUTE), Sentence::Ask);
+}
+
+#[test]
+fn a_network_of_ipv6_is_one_address_and_some_are_exempt() {
+    let (guard, now) = (guard(limit(1, 2), None), Instant::now());
+    assert_eq!(fail(&guard, "2001:db8::1", 1, now), Sentence::Wait(seconds(1)));
+    assert_eq!(fail(&guard, "2001:db8::2", 1, now), Sentence::Refuse(By::Address));
+    assert_eq!(fail(&guard, "2001:db8:0:1::1", 0, now), Sentence::Ask);
+    assert_eq!(fail(&guard, "127.0.0.1", 100, now), Sentence::Ask);
+    assert_eq!(fail(&guard, "::ffff:127.0.0.1", 100, now), Sentence::Ask);
+}
+
+#[test]
+fn a_login_that_was_good_from_there_is_not_touched_until_it_fails() {
+    let (guard, now) = (guard(limit(1, 2), limit(1, 2)), Instant::now());
+    let joe = attempt(&guard, "192.0.2.1", "Joe");
+    guard.succeeded(&joe, now);
+    assert_eq!(fail(&guard, "192.0.2.1", 50, now), Sentence::Refuse(By::Address));
+    for from in ["192.0.2.2", "192.0.2.3"] {
+        guard.failed(&attempt(&guard, from, "joe"), now);
+    }
+    assert_eq!(guard.judge(&joe, now), Sentence::Ask);
+    assert_eq!(guard.judge(&attempt(&guard, "192.0.2.1", "JOE"), now), Sentence::Ask, "names have no case");
+    assert_eq!(guard.judge(&attempt(&guard, "192.0.2.4", "joe"), now), Sentence::Refuse(By::Login));
+    guard.failed(&joe, now);
+    assert_eq!(guard.judge(&joe, now), Sentence::Refuse(By::Login));
+    assert_eq!(guard.judge(&attempt(&guard, "192.0.2.1", "jane"), now), Sentence::Refuse(By::Address));
+}
+
+#[test]
+fn good_logins_are_remembered_for_a_day_and_longer_if_they_go_on() {
+    let (guard, start) = (guard(limit(1, 2), None), Instant::now());
+    let joe = attempt(&guard, "192.0.2.1", "joe");
+    let day = |days: u32| start + days * REMEMBERED;
+    for days in 0..5 {
+        guard.succeeded(&joe, day(days));
+    }
+    fail(&guard, "192.0.2.1", 5, day(5));
+    assert_eq!(guard.judge(&joe, day(5)), Sentence::Ask);
+    fail(&guard, "192.0.2.1", 5, day(6));
+    assert_eq!(guard.judge(&joe, day(6)), Sentence::Refuse(By::Address));
+}
+
+#[test]
+fn an_address_of_many_users_is_allowed_as_many_times_as_many_failures() {
+    let (guard, now) = (guard(limit(10, 100), None), Instant::now());
+    for number in 0..50 {
+        // One user often is one user.
+        for _ in 0..3 {
+            guard.succeeded(&attempt(&guard, "192.0.2.1", &format!("user{number}")), now);
+        }
+    }
+    assert_eq!(fail(&guard, "192.0.2.1", 499, now), Sentence::Ask);
+    assert_eq!(fail(&guard, "192.0.2.1", 1, now), Sentence::Wait(seconds(1)));
+    assert_eq!(fail(&guard, "192.0.2.1", 50, now), Sentence::Wait(seconds(2)));
+    assert_eq!(fail(&guard, "192.0.2.1", 4449, now), Sentence::Wait(seconds(15)));
+    assert_eq!(fail(&guard, "192.0.2.1", 1, now), Sentence::Refuse(By::Address));
+}
+
+#[test]
+fn users_that_log_in_again_and_again_keep_their_address_allowed() {
+    let (guard, start) = (guard(limit(10, 100), None), Instant::now());
+    let minute = |number: u32| start + number * MINUTE;
+    for number in 0..10 {
+        for user in 0..50 {
+            guard.succeeded(&attempt(&guard, "192.0.2.1", &format!("user{user}")), minute(number));
+        }
+    }
+    assert_eq!(fail(&guard, "192.0.2.1", 499, minute(9)), Sentence::Ask);
+    assert_eq!(fail(&guard, "192.0.2.1", 499, minute(11)), Sentence::Refuse(By::Address), "they are there no more");
+}
+
+#[test]
+fn a_login_that_fails_often_hears_of_it_late_and_nothing_else_happens_to_it() {
+    let by_login = Limit { delay: Some(2), refuse: None, within: MINUTE };
+    let (guard, now) = (guard(limit(1000, 1000), Some(by_login)), Instant::now());
+    let from = |number: usize| attempt(&guard, &format!("192.0.2.{number}"), "joe");
+    let delays: Vec<_> = (0..8).map(|number| guard.failed(&from(number), now)).collect();
+    let expected = [None, None, Some(1), Some(2), Some(4), Some(8), Some(15), Some(15)].map(|it| it.map(seconds));
+    assert_eq!(delays, expected);
+    assert_eq!(guard.judge(&from(9), now), Sentence::Ask);
+    assert_eq!(guard.failed(&attempt(&guard, "192.0.2.1", "jane"), now), None);
+}
+
+#[test]
+fn tables_outlive_a_reload_and_are_shared_by_servers_with_the_same_settings() {
+    let (tables, now) = (Tables::default(), Instant::now());
+    let make = |by_address| Guard::new(&config(by_address, None), &tables).unwrap();
+    let before = make(limit(1, 2));
+    fail(&before, "192.0.2.1", 2, now);
+    let after = make(limit(1, 3));
+    drop(before);
+    assert_eq!(fail(&after, "192.0.2.1", 0, now), Sentence::Wait(seconds(2)));
+    let other = make(Some(Limit { within: 2 * MINUTE, ..limit(1, 2).unwrap() }));
+    assert_eq!(fail(&other, "192.0.2.1", 0, now), Sentence::Ask);
+}
+
+#[test]
+fn off_is_nothing() {
+    assert!(Guard::new(&config(None, None), &Tables::default()).is_none());
+    let guard = guard(None, Some(Limit { delay: None, refuse: None, within: MINUTE }));
+    assert_eq!(fail(&guard, "192.0.2.1", 100, Instant::now()), Sentence::Ask);
+}
