@@ -115,7 +115,7 @@ fn reload(config: &Config, voice: &Voice) -> ExitCode {
     let refused = pid.and_then(|pid| {
         let trouble = |error: io::Error| (Level::Alert, format!("the answer cannot be received{}", Errno(&error)));
         let expected = Expected::new().map_err(trouble)?;
-        expected.signal(pid).map_err(|error| not_sent(pid, rustix::process::Signal::HUP, &error))?;
+        expected.signal(pid).map_err(|error| not_sent(pid, libc::SIGHUP, &error))?;
         let silent = |_| (Level::Error, "no answer: whether the configuration was loaded is in the log".to_string());
         expected.outcome().map_err(silent)?.map_err(|mistakes| (Level::Emerg, mistakes))
     });
@@ -149,11 +149,11 @@ fn kill(pid: Pid, signal: Signal) -> Result<(), (Level, String)> {
         Signal::Reopen => Os::USR1,
         Signal::Reload => Os::HUP,
     };
-    kill_process(pid, signal).map_err(|error| not_sent(pid, signal, &error.into()))
+    kill_process(pid, signal).map_err(|error| not_sent(pid, signal.as_raw(), &error.into()))
 }
 
-fn not_sent(pid: Pid, signal: rustix::process::Signal, error: &io::Error) -> (Level, String) {
-    (Level::Alert, format!("kill({}, {}) failed{}", pid.as_raw_nonzero(), signal.as_raw(), Errno(error)))
+fn not_sent(pid: Pid, signal: i32, error: &io::Error) -> (Level, String) {
+    (Level::Alert, format!("kill({}, {signal}) failed{}", pid.as_raw_nonzero(), Errno(error)))
 }
 
 /// Writes a line to standard error; if nobody reads it, there is nobody to tell.

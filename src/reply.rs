@@ -1,7 +1,8 @@
 //! How `-s reload` hears what came of it.
 //!
 //! The caller waits at a datagram socket whose name nobody can guess, and sends the number in that name with the signal.
-//! The master answers there, and itself listens to nobody.
+//! The master answers there, and itself listens to nobody. The signal is a real-time one, of which each arrives; of HUP,
+//! one would stand for all that wait.
 
 use std::io;
 use std::os::linux::net::SocketAddrExt as _;
@@ -38,14 +39,14 @@ impl Expected {
         Ok(Expected { socket, number })
     }
 
-    /// Sends HUP.
+    /// Asks for a new configuration.
     ///
     /// # Errors
     /// When there is no such process, or it is somebody else's.
     pub fn signal(&self, pid: Pid) -> io::Result<()> {
         let value = libc::sigval { sival_ptr: std::ptr::without_provenance_mut(self.number as usize) };
         // SAFETY: the call takes no pointer but the value, which is a number for whoever gets it.
-        match unsafe { libc::sigqueue(pid.as_raw_nonzero().get(), libc::SIGHUP, value) } {
+        match unsafe { libc::sigqueue(pid.as_raw_nonzero().get(), signal(), value) } {
             0 => Ok(()),
             _ => Err(io::Error::last_os_error()),
         }
@@ -65,6 +66,11 @@ impl Expected {
             None => Err(io::ErrorKind::InvalidData.into()),
         }
     }
+}
+
+/// The signal that asks for a new configuration and an answer.
+pub fn signal() -> libc::c_int {
+    libc::SIGRTMIN()
 }
 
 /// Answers the caller that waits under that number, if one does.

@@ -4,6 +4,8 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd as _, OwnedFd};
 
+use crate::reply;
+
 /// What a signal asks for, with nginx's meanings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
@@ -11,7 +13,7 @@ pub enum Order {
     Stop,
     /// QUIT: end with the last session.
     Quit,
-    /// HUP: read the configuration anew.
+    /// HUP, or SIGRTMIN of `-s reload`: read the configuration anew.
     Reload,
     /// USR1: open the logs anew.
     Reopen,
@@ -23,16 +25,19 @@ pub enum Order {
     Reap,
 }
 
-const ORDERS: [(libc::c_int, &str, Order); 8] = [
-    (libc::SIGTERM, "SIGTERM", Order::Stop),
-    (libc::SIGINT, "SIGINT", Order::Stop),
-    (libc::SIGQUIT, "SIGQUIT", Order::Quit),
-    (libc::SIGHUP, "SIGHUP", Order::Reload),
-    (libc::SIGUSR1, "SIGUSR1", Order::Reopen),
-    (libc::SIGUSR2, "SIGUSR2", Order::Upgrade),
-    (libc::SIGWINCH, "SIGWINCH", Order::Drain),
-    (libc::SIGCHLD, "SIGCHLD", Order::Reap),
-];
+fn orders() -> [(libc::c_int, &'static str, Order); 9] {
+    [
+        (libc::SIGTERM, "SIGTERM", Order::Stop),
+        (libc::SIGINT, "SIGINT", Order::Stop),
+        (libc::SIGQUIT, "SIGQUIT", Order::Quit),
+        (libc::SIGHUP, "SIGHUP", Order::Reload),
+        (reply::signal(), "SIGRTMIN", Order::Reload),
+        (libc::SIGUSR1, "SIGUSR1", Order::Reopen),
+        (libc::SIGUSR2, "SIGUSR2", Order::Upgrade),
+        (libc::SIGWINCH, "SIGWINCH", Order::Drain),
+        (libc::SIGCHLD, "SIGCHLD", Order::Reap),
+    ]
+}
 
 /// A signal that has come.
 #[derive(Debug, Clone, Copy)]
@@ -62,8 +67,10 @@ impl Signals {
         let mut set = MaybeUninit::uninit();
         // SAFETY: the set is made by the first call and only used after it; the descriptor is new, and nobody else's.
         unsafe {
+            // Where they are ignored, ended children are nobody's, and could not be waited for.
+            libc::signal(libc::SIGCHLD, libc::SIG_DFL);
             libc::sigemptyset(set.as_mut_ptr());
-            for (number, ..) in ORDERS {
+            for (number, ..) in orders() {
                 libc::sigaddset(set.as_mut_ptr(), number);
             }
             if libc::sigprocmask(libc::SIG_BLOCK, set.as_ptr(), std::ptr::null_mut()) != 0 {
@@ -86,7 +93,8 @@ impl Signals {
         }
         // SAFETY: the kernel has filled it in, and any bytes are one.
         let info: libc::signalfd_siginfo = unsafe { std::mem::transmute(bytes) };
-        let (number, name, order) = ORDERS.into_iter().find(|(number, ..)| number.cast_unsigned() == info.ssi_signo)?;
+        let (number, name, order) =
+            orders().into_iter().find(|(number, ..)| number.cast_unsigned() == info.ssi_signo)?;
         let value = if info.ssi_code == libc::SI_QUEUE { u32::try_from(info.ssi_ptr).unwrap_or(0) } else { 0 };
         Some(Received { number, name, order, sender: info.ssi_pid, value })
     }

@@ -114,6 +114,15 @@ fn certificates_and_keys_that_only_root_may_read() {
 }
 
 #[test]
+fn everybody_who_asks_at_once_has_an_answer() {
+    let running = Running::start("");
+    running.signal(Signal::STOP);
+    let questions: Vec<_> = (0..5).map(|_| ask_for_reload(&running)).collect();
+    running.signal(Signal::CONT);
+    questions.iter().for_each(hear_of_reload);
+}
+
+#[test]
 fn a_bad_configuration_changes_nothing() {
     let running = Running::start("");
     running.configure("bogus;", ONE);
@@ -294,6 +303,11 @@ fn old_and_new_session(sessions: &mut VecDeque<(Conn, Conn)>, at: SocketAddr, ba
 
 /// What `-s reload` does besides trying the configuration: a signal with a number, an answer to that number.
 fn reload_by_signal(running: &Running) {
+    hear_of_reload(&ask_for_reload(running));
+}
+
+/// Where the answer comes.
+fn ask_for_reload(running: &Running) -> UnixDatagram {
     static NUMBER: AtomicUsize = AtomicUsize::new(1);
     let number = std::process::id() as usize * 4096 + NUMBER.fetch_add(1, Ordering::Relaxed);
     let number = number & 0xffff_ffff;
@@ -302,7 +316,11 @@ fn reload_by_signal(running: &Running) {
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
     let value = libc::sigval { sival_ptr: std::ptr::without_provenance_mut(number) };
     // SAFETY: the value is a number for whoever gets it.
-    assert_eq!(unsafe { libc::sigqueue(running.master().as_raw_nonzero().get(), libc::SIGHUP, value) }, 0);
+    assert_eq!(unsafe { libc::sigqueue(running.master().as_raw_nonzero().get(), libc::SIGRTMIN(), value) }, 0);
+    socket
+}
+
+fn hear_of_reload(socket: &UnixDatagram) {
     let mut answer = [0; 1024];
     let length = socket.recv(&mut answer).unwrap();
     assert_eq!(&answer[..length], [0], "{}", String::from_utf8_lossy(&answer[..length]));
