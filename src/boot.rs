@@ -6,11 +6,12 @@ use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use crate::config::{Config, Machine, Recording};
+use crate::config::{self, Config, Machine, Recording};
 use crate::inherit::Inherited;
 use crate::listen;
 use crate::log::{Level, Log, Logs};
 use crate::master::Master;
+use crate::master::signals::Signals;
 use crate::master::state::{Prepared, Source};
 use crate::notify;
 use crate::process::{self, PidFile, Waiting};
@@ -57,10 +58,13 @@ fn with_worker(boot: Boot) -> Result<(), Failed> {
     .ok_or(Failed)?;
     let addresses: Vec<_> = prepared.sockets.iter().map(|socket| socket.address.clone()).collect();
     let listeners = addresses.into_iter().zip(sockets).collect();
-    let (waiting, pid_file) = settle(&prepared.process, inherited.predecessor.is_none(), &log)?;
+    let waiting = go_to_background(&prepared.process, inherited.predecessor.is_none(), &log)?;
+    // Before the pid file says whom to send them to.
+    let signals = Signals::new();
+    let signals = signals.map_err(|error| fail(&log, format_args!("signals cannot be received: {error}")))?;
+    let pid_file = write_pid_file(&prepared.process, &waiting, &log)?;
     title::set(&title::of_master(&source.command_line));
-    let master = Master::new(source, pid_file, prepared, listeners, inherited.predecessor, Some(waiting));
-    let mut master = master.map_err(|error| fail(&log, format_args!("signals cannot be received: {error}")))?;
+    let mut master = Master::new(source, signals, pid_file, prepared, listeners, inherited.predecessor, Some(waiting));
     let served = master.run();
     master.clean_up();
     master.log(Level::Notice, format_args!("exit"));
@@ -80,7 +84,8 @@ fn alone(config: Config) -> Result<(), Failed> {
     let sockets =
         listen::open_all(&config.sockets.iter().collect::<Vec<_>>(), &mut Inherited::take(), &tell).ok_or(Failed)?;
     let Config { process, sockets: described, .. } = config;
-    let (waiting, pid_file) = settle(&process, true, &log)?;
+    let waiting = go_to_background(&process, true, &log)?;
+    let pid_file = write_pid_file(&process, &waiting, &log)?;
     for failure in process::apply_limits(&process) {
         log.write(Level::Alert, None, format_args!("{failure}"));
     }
@@ -101,7 +106,7 @@ fn alone(config: Config) -> Result<(), Failed> {
 }
 
 fn listeners(
-    described: &[crate::config::Socket],
+    described: &[config::Socket],
     sockets: Vec<OwnedFd>,
     doors: Vec<Vec<Arc<service::Door>>>,
 ) -> Vec<Listener> {
@@ -110,20 +115,22 @@ fn listeners(
     all.map(|((address, socket), doors)| Listener { address, socket, doors }).collect()
 }
 
-/// Goes to the background, if wanted and `may_leave`, and writes the pid file. The child of another binary's master stays
-/// its child.
-fn settle(process: &crate::config::Process, may_leave: bool, log: &Log) -> Result<(Waiting, PidFile), Failed> {
-    let waiting = match process.daemon && may_leave {
-        true => process::daemonize().map_err(|error| fail(log, format_args!("{error:#}")))?,
-        false => Waiting::nobody(),
-    };
+/// Goes to the background, if wanted and `may_leave`. The child of another binary's master stays its child.
+fn go_to_background(process: &config::Process, may_leave: bool, log: &Log) -> Result<Waiting, Failed> {
+    match process.daemon && may_leave {
+        true => process::daemonize().map_err(|error| fail(log, format_args!("{error:#}"))),
+        false => Ok(Waiting::nobody()),
+    }
+}
+
+fn write_pid_file(process: &config::Process, waiting: &Waiting, log: &Log) -> Result<PidFile, Failed> {
     let pid_file = PidFile::create(&process.pid).map_err(|error| {
         waiting.tell(Level::Emerg, format_args!("{error:#}"));
         log.write(Level::Emerg, None, format_args!("{error:#}"));
         Failed
     })?;
     log.write(Level::Notice, None, format_args!("gatepost/{}", env!("CARGO_PKG_VERSION")));
-    Ok((waiting, pid_file))
+    Ok(pid_file)
 }
 
 /// Tells whoever started the program, and the log if it is open.

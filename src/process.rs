@@ -89,6 +89,15 @@ pub fn set_name() {
     let _ = rustix::thread::set_name(c"gatepost");
 }
 
+/// Closes all descriptors but the standard ones: whoever started the program may have left some open.
+///
+/// To be called before there are others.
+pub fn close_what_was_left_open() {
+    const FIRST: libc::c_uint = 3;
+    // SAFETY: nobody in this program has a descriptor yet. Kernels before 5.9 do not have the call, and leave them open.
+    unsafe { libc::syscall(libc::SYS_close_range, FIRST, libc::c_uint::MAX, 0) };
+}
+
 fn threads() -> usize {
     std::fs::read_dir("/proc/self/task").map_or(1, Iterator::count)
 }

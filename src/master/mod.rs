@@ -5,11 +5,10 @@
 
 mod child;
 mod reload;
-mod signals;
+pub mod signals;
 pub mod state;
 mod upgrade;
 
-use std::io;
 use std::path::PathBuf;
 use std::process::Child;
 use std::time::{Duration, Instant};
@@ -66,20 +65,18 @@ enum Plan {
 }
 
 impl Master {
-    /// Begins to receive signals, but for the worker's. `waiting` hears when it serves, or why not.
-    ///
-    /// # Errors
-    /// When the system refuses.
+    /// A master that has not begun. `waiting` hears when it serves, or why not.
     pub fn new(
         source: Source,
+        signals: Signals,
         pid_file: PidFile,
         state: Prepared,
         listeners: Listeners,
         predecessor: Option<Pid>,
         waiting: Option<Waiting>,
-    ) -> io::Result<Master> {
-        Ok(Master {
-            signals: Signals::new()?,
+    ) -> Master {
+        Master {
+            signals,
             source,
             pid_file,
             state,
@@ -93,7 +90,7 @@ impl Master {
             predecessor,
             watchdog: notify::watchdog_interval().map(|interval| (Instant::now(), interval)),
             waiting,
-        })
+        }
     }
 
     /// Lives until told to end. Tells whether it ever served.

@@ -25,11 +25,14 @@ impl Master {
         notify::reloading();
         let outcome = self.try_reload();
         notify::ready();
-        if let Err(mistakes) = &outcome {
-            for mistake in mistakes {
-                self.log(Level::Emerg, format_args!("{mistake}"));
+        match &outcome {
+            Ok(()) => self.log(Level::Notice, format_args!("the new configuration is in force")),
+            Err(mistakes) => {
+                for mistake in mistakes {
+                    self.log(Level::Emerg, format_args!("{mistake}"));
+                }
+                self.log(Level::Error, format_args!("the configuration stays as it is"));
             }
-            self.log(Level::Error, format_args!("the configuration stays as it is"));
         }
         reply::answer(asked_by, outcome.as_ref().copied().map_err(Vec::as_slice));
     }

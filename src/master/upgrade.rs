@@ -18,6 +18,10 @@ impl Master {
             self.log(Level::Notice, format_args!("the new binary is running already"));
             return;
         }
+        if self.predecessor_lives() {
+            self.log(Level::Notice, format_args!("the old binary is running still"));
+            return;
+        }
         match self.start_successor() {
             Ok(successor) => {
                 self.log(Level::Notice, format_args!("start new binary process {}", successor.id()));
@@ -93,7 +97,10 @@ impl Master {
 
     /// Whether somebody else serves with the same sockets: then the files of Unix domain sockets are theirs too.
     pub(super) fn shares_sockets(&self) -> bool {
-        let predecessor_lives = self.predecessor.is_some() && self.predecessor == rustix::process::getppid();
-        self.successor.is_some() || predecessor_lives
+        self.successor.is_some() || self.predecessor_lives()
+    }
+
+    fn predecessor_lives(&self) -> bool {
+        self.predecessor.is_some() && self.predecessor == rustix::process::getppid()
     }
 }

@@ -36,6 +36,7 @@ pub fn main() -> ExitCode {
 
 /// The line to the master, out of the place where it came in.
 fn take_line() -> io::Result<OwnedFd> {
+    process::close_what_was_left_open();
     let socket = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)?;
     rustix::net::sockopt::socket_type(&socket)?;
     rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;

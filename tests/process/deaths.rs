@@ -1,11 +1,14 @@
 //! The worker dies, or the master does.
 
+use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt as _;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::running::{Running, await_some, is_alive};
+use crate::harness::Conn;
+use crate::running::{Running, await_some, await_some_in, children, command, free_address, is_alive, is_worker, write};
 
 const ONE: &str = "server { listen @at@; protocol imap; }";
 
@@ -28,6 +31,35 @@ fn a_killed_worker_is_back_within_a_second() {
     let line = running.await_log(&format!("worker process {pid} exited on signal 9"));
     assert!(line.contains("[alert]"), "{line}");
     successor(&running, worker);
+}
+
+/// What started the program may have left that to it.
+#[test]
+fn a_killed_worker_is_back_where_ended_children_are_ignored() {
+    let prefix = tempfile::tempdir().unwrap();
+    let at = free_address();
+    write(prefix.path(), "daemon off;", ONE, at, at);
+    let mut gatepost = command(prefix.path());
+    let ignore = || {
+        for signal in [libc::SIGCHLD, libc::SIGHUP] {
+            // SAFETY: no handler is set.
+            unsafe { libc::signal(signal, libc::SIG_IGN) };
+        }
+        Ok(())
+    };
+    // SAFETY: what is called between `fork` and `exec` makes two system calls.
+    let mut gatepost = unsafe { gatepost.pre_exec(ignore) }.spawn().unwrap();
+    let master = Pid::from_child(&gatepost);
+    await_some("listener", || TcpStream::connect(at).ok());
+    Conn::connect(at).expect("* OK IMAP4 ready\r\n");
+    let worker = await_some("worker", || children(master).into_iter().find(|pid| is_worker(*pid)));
+    kill_process(worker, Signal::KILL).unwrap();
+    let another = |pid: &Pid| *pid != worker && is_worker(*pid);
+    await_some("new worker", || children(master).into_iter().find(another));
+    kill_process(master, Signal::HUP).unwrap();
+    await_some_in(&prefix.path().join("error.log"), "the new configuration is in force");
+    kill_process(master, Signal::TERM).unwrap();
+    assert!(gatepost.wait().unwrap().success());
 }
 
 #[test]

@@ -69,8 +69,9 @@ fn a_log_on_a_full_disk() {
     await_some_in(&log, &format!("client {} connected", client.local()));
     let line = await_some_in(&log, "lines before this could not be written to this log, and are lost");
     assert!(line.contains("[alert]"), "{line}");
-    // The master and the worker each say it once; a line that was cut has an end.
-    assert!(read(&stderr).matches(&complaint).count() <= 2, "{}", read(&stderr));
+    // The master and the worker say it for themselves, and again where a short line had room between long ones. A line
+    // that was cut has an end.
+    assert!(read(&stderr).matches(&complaint).count() <= 5, "{}", read(&stderr));
     let whole = |line: &str| line.starts_with("20") && line.matches("[info]").count() <= 1;
     let torn: Vec<String> = read(&log).lines().filter(|line| !whole(line)).map(str::to_owned).collect();
     assert!(torn.is_empty(), "{torn:#?}");

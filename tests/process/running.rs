@@ -236,7 +236,7 @@ pub(crate) fn children(pid: Pid) -> Vec<Pid> {
     text.split_whitespace().filter_map(|pid| Pid::from_raw(pid.parse().unwrap())).collect()
 }
 
-fn is_worker(pid: Pid) -> bool {
+pub(crate) fn is_worker(pid: Pid) -> bool {
     command_line(pid) == "gatepost: worker process"
 }
 

@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::harness::{Conn, Subject};
 use crate::running::{
-    Running, await_some, await_some_in, command, command_line, free_address, is_alive, read, status, write,
+    Running, await_some, await_some_in, children, command, command_line, free_address, is_alive, read, status, write,
 };
 
 #[test]
@@ -69,6 +69,26 @@ fn a_worker_can_be_left_its_rights() {
         assert_eq!(status(running.worker(), what), status(running.master(), what), "{what}");
     }
     running.session();
+}
+
+/// Descriptors of whoever started the program.
+#[test]
+fn a_worker_has_nothing_that_was_left_open() {
+    let prefix = tempfile::tempdir().unwrap();
+    let at = free_address();
+    write(prefix.path(), "", "server { listen @at@; protocol imap; }", at, at);
+    let secret = prefix.path().join("secret");
+    fs::write(&secret, "").unwrap();
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", "exec 7<\"$1/secret\"; exec \"$0\" -p \"$1\" -c test.conf -e error.log"]);
+    assert!(shell.arg(Subject::current().path()).arg(prefix.path()).status().unwrap().success());
+    let master = Pid::from_raw(read(&prefix.path().join("pid")).trim().parse().unwrap()).unwrap();
+    let worker = await_some("worker", || children(master).first().copied());
+    let open = fs::read_dir(format!("/proc/{}/fd", worker.as_raw_nonzero())).unwrap();
+    let open: Vec<_> = open.filter_map(|file| fs::read_link(file.ok()?.path()).ok()).collect();
+    assert!(!open.contains(&secret), "{open:?}");
+    kill_process(master, Signal::TERM).unwrap();
+    await_some("end", || (!is_alive(master)).then_some(()));
 }
 
 /// Kernels that do not have it, and containers that forbid it.

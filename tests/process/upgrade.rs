@@ -61,6 +61,33 @@ fn up_and_back_and_up() {
 }
 
 #[test]
+fn there_is_no_third_binary() {
+    let mut running = Running::start("");
+    let (pid, oldbin) = (running.prefix().join("pid"), running.prefix().join("pid.oldbin"));
+    running.signal(Signal::USR2);
+    let new = successor(&running);
+    await_worker_of(&running, new);
+    running.signal(Signal::USR2);
+    running.await_log("the new binary is running already");
+    kill_process(new, Signal::USR2).unwrap();
+    running.await_log("the old binary is running still");
+    assert_eq!(read(&oldbin).trim(), running.master().as_raw_nonzero().to_string());
+    assert_eq!(read(&pid).trim(), new.as_raw_nonzero().to_string());
+    running.signal(Signal::QUIT);
+    assert!(running.end().success());
+
+    // Now it may be followed by another.
+    kill_process(new, Signal::USR2).unwrap();
+    await_some("third", || (read(&oldbin).trim() == new.as_raw_nonzero().to_string()).then_some(()));
+    let third = await_some("its pid file", || Pid::from_raw(read(&pid).trim().parse().ok()?));
+    await_worker_of(&running, third);
+    for master in [new, third] {
+        kill_process(master, Signal::TERM).unwrap();
+        await_some("end", || (!is_alive(master)).then_some(()));
+    }
+}
+
+#[test]
 fn a_new_binary_that_fails_leaves_the_old_one_as_it_was() {
     let running = Running::start("");
     running.configure("bogus;", "");
