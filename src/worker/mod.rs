@@ -238,6 +238,10 @@ impl Worker {
     }
 
     fn accept(&self, address: Address, socket: OwnedFd, gate: Gate) -> anyhow::Result<Acceptor> {
+        if matches!(address, Address::Ip(_)) {
+            // What is accepted has it from here. Fails only where there is no TCP.
+            let _ = rustix::net::sockopt::set_tcp_nodelay(&socket, true);
+        }
         // SAFETY: an `OwnedFd` is the same open descriptor for as long as it lives.
         let listener = unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE) };
         let listener = listener.context("a socket cannot be waited for")?;
