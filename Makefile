@@ -37,7 +37,7 @@ test-deps:
 
 # The tests that say what nginx does, against Debian's nginx itself.
 test-nginx:
-	SUBJECT=nginx $(RUN_TESTS) --test wire --test config
+	SUBJECT=nginx $(RUN_TESTS) --test wire --test security --test config
 
 # The Debian package, where it can be installed: as root on Debian. Once more with systemd, where that can be booted.
 test-package: build-deps
@@ -52,7 +52,7 @@ test-package: build-deps
 test-aws-lc: build-deps-aws-lc
 	$(CARGO) clippy $(AWS_LC) --bin gatepost -- -D warnings
 	$(RUN_TESTS) $(AWS_LC) --bin gatepost --test config
-	$(RUN_TESTS) $(AWS_LC) --test wire --test real -- tls:: security:: memory::
+	$(RUN_TESTS) $(AWS_LC) --test wire --test security --test real -- tls:: security:: memory::
 
 # Everything, against Gatepost. The summary of this run is the last thing to be seen.
 test-gatepost:

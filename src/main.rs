@@ -23,7 +23,6 @@ mod listen;
 mod log;
 mod logins;
 mod master;
-mod memory;
 mod notify;
 mod preamble;
 mod process;

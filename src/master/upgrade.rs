@@ -84,10 +84,10 @@ impl Master {
         }
     }
 
-    /// Tells systemd how the service ends, or else who goes on.
-    pub(super) fn notify_of_end(&mut self, tell: fn()) {
+    /// Tells systemd that the service ends, or else who goes on.
+    pub(super) fn notify_of_end(&mut self) {
         match &self.successor {
-            None => tell(),
+            None => notify::stopping(),
             Some(successor) => {
                 notify::main_process(successor.id());
                 self.watchdog = None;

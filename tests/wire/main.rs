@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod auth_http;
+#[allow(dead_code, reason = "the tests of security use the rest")]
 mod harness;
 mod imap;
 mod limits;
@@ -16,8 +17,6 @@ mod pop3;
 mod proxy_protocol;
 mod relay;
 mod resolver;
-mod secrets;
-mod security;
 mod smtp;
 mod time;
 mod tls;

@@ -50,10 +50,12 @@ impl Input {
         self.space() == 0
     }
 
-    /// Marks the first `count` unread bytes as used.
+    /// Marks the first `count` unread bytes as used, and wipes them.
     pub fn consume(&mut self, count: usize) {
         debug_assert!(count <= self.unread().len());
-        self.start = (self.start + count).min(self.bytes.len());
+        let end = (self.start + count).min(self.bytes.len());
+        self.bytes[self.start..end].zeroize();
+        self.start = end;
     }
 
     /// Drops everything, as STARTTLS demands.
@@ -115,6 +117,15 @@ mod tests {
         assert_eq!(input.unread(), b"fgh12345");
         assert_eq!(input.take(), b"fgh12345");
         assert_eq!(input.space(), 8);
+    }
+
+    #[test]
+    fn what_is_used_is_wiped() {
+        let mut input = Input::new(64);
+        input.push(b"PASS s3cret\r\nNOOP");
+        input.consume(13);
+        assert_eq!(input.bytes, b"\0\0\0\0\0\0\0\0\0\0\0\0\0NOOP");
+        assert_eq!(input.unread(), b"NOOP");
     }
 
     #[test]

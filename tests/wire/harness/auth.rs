@@ -90,6 +90,11 @@ impl Auth {
         }
     }
 
+    /// The next request, if there is one soon.
+    pub(crate) fn request_or_none(&self) -> Option<Request> {
+        self.requests.recv_timeout(QUIET).ok()
+    }
+
     /// Nobody asks for a while.
     #[track_caller]
     pub(crate) fn expect_unasked(&self) {

@@ -202,6 +202,17 @@ impl Conn {
         String::from_utf8(std::mem::take(&mut self.pending)).unwrap()
     }
 
+    /// Takes what comes up to the end of the line; none if it does not come soon.
+    pub(crate) fn next_line(&mut self) -> Option<String> {
+        let deadline = Instant::now() + QUIET;
+        while !self.pending.contains(&b'\n') {
+            if !self.read_until(deadline) {
+                return None;
+            }
+        }
+        Some(self.line())
+    }
+
     /// Takes what comes up to and with that text.
     #[track_caller]
     pub(crate) fn until(&mut self, end: &str) -> String {
@@ -287,6 +298,22 @@ impl Conn {
         }
         .unwrap();
         self
+    }
+
+    /// Sends as much of it as the other side takes before it closes, from another thread, and ends that direction; drops
+    /// all that comes meanwhile, up to the end.
+    #[track_caller]
+    pub(crate) fn flood(&mut self, bytes: Vec<u8>) {
+        let mut sender = self.sender();
+        let sending = std::thread::spawn(move || {
+            // It may be closed long before the last of it.
+            let _ = sender.write(&bytes).and_then(|()| match &sender.stream {
+                Stream::Tcp(s) => s.shutdown(Shutdown::Write),
+                _ => Ok(()),
+            });
+        });
+        self.rest();
+        sending.join().unwrap();
     }
 
     /// A second handle to the same connection, for another thread to send on.

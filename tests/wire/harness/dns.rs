@@ -21,7 +21,7 @@ const NOT_FOUND: u8 = 3;
 impl Dns {
     /// Starts a server for these lines: `name PTR|A|AAAA|CNAME value`; `name FAILS code` for a name whose answers have
     /// that code, and `name SILENT` for one without answers. Other names do not exist. What a CNAME leads to is in the
-    /// same answer, what a BARE-CNAME leads to is not.
+    /// same answer, what a BARE-CNAME leads to is not. `%0A` is such a byte.
     pub(crate) fn start(zone: &str) -> Dns {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         let address = socket.local_addr().unwrap();
@@ -128,8 +128,16 @@ fn number(kind: &str) -> [u8; 2] {
 
 fn encode_name(name: &str) -> Vec<u8> {
     let labels = name.trim_end_matches('.').split('.');
-    let mut bytes: Vec<u8> =
-        labels.flat_map(|label| [&[u8::try_from(label.len()).unwrap()], label.as_bytes()].concat()).collect();
+    let label = |label: &str| {
+        let mut parts = label.split('%');
+        let mut bytes = parts.next().unwrap().as_bytes().to_vec();
+        for part in parts {
+            bytes.push(u8::from_str_radix(&part[..2], 16).unwrap());
+            bytes.extend_from_slice(&part.as_bytes()[2..]);
+        }
+        [&[u8::try_from(bytes.len()).unwrap()][..], &bytes].concat()
+    };
+    let mut bytes: Vec<u8> = labels.flat_map(label).collect();
     bytes.push(0);
     bytes
 }

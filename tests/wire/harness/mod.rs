@@ -11,7 +11,9 @@ mod listener;
 mod pki;
 mod proxy;
 mod subject;
+pub(crate) mod talk;
 pub(crate) mod tls;
+pub(crate) mod upstream;
 mod wire;
 
 pub(crate) use auth::{Auth, Reply, Request};

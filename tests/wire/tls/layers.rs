@@ -1,7 +1,8 @@
 //! TLS between its neighbours: PROXY protocol headers before it, delayed greetings, threads that share sessions.
 
-use super::{IMAP, POP3, PROTOCOLS, SMTP, certificate, upstream::UPSTREAMS, wire_with};
+use super::{IMAP, POP3, PROTOCOLS, SMTP, certificate, wire_with};
 use crate::harness::tls::Client;
+use crate::harness::upstream::UPSTREAMS;
 use crate::harness::{Conn, Subject, Wanted, Wire, since};
 
 #[test]

@@ -74,7 +74,7 @@ fn a_session_belongs_to_its_verification() {
         let server = |name: &str, verify: &str| {
             format!("server {{ listen @{name}@; protocol imap; proxy_ssl on; {TRUSTED} proxy_ssl_verify {verify}; }}")
         };
-        let wire = super::wire_with(&site.files(), &(server("main", "off") + &server("strict", "on")));
+        let wire = crate::tls::wire_with(&site.files(), &(server("main", "off") + &server("strict", "on")));
         let versioned = Server::with(&crate::harness::Wanted::new("elsewhere.test").by(&site.authority), |context| {
             context.set_max_proto_version(Some(version)).unwrap();
         });

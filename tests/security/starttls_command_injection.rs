@@ -1,8 +1,8 @@
 //! STARTTLS command injection (CVE-2014-3556, CVE-2021-33515): what somebody puts behind a client's STARTTLS is not taken
 //! for a command of the encrypted session.
 
+use crate::harness::talk::{IMAP, POP3, PROTOCOLS, SMTP};
 use crate::harness::tls::Client;
-use crate::tls::{IMAP, POP3, PROTOCOLS, SMTP};
 
 #[test]
 fn commands_in_the_same_segment_are_dropped() {

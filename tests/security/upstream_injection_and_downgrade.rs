@@ -1,8 +1,8 @@
 //! Upstream response injection and downgrade (CVE-2026-1642, CVE-2021-38371, NO STARTTLS): where TLS towards the mail server
 //! is wanted, nothing that somebody on the way says without it is believed, and no credentials leave.
 
+use crate::harness::upstream::{UPSTREAMS, Upstream};
 use crate::harness::{Conn, Subject, Wire};
-use crate::tls::upstream::{UPSTREAMS, Upstream};
 
 /// A client that logs in, and the backend that has been asked to start TLS.
 #[track_caller]

@@ -3,9 +3,9 @@
 
 use openssl::ssl::{SslSession, SslVersion};
 
+use crate::harness::talk::{PROTOCOLS, Talk, wire_with};
 use crate::harness::tls::Client;
 use crate::harness::{Conn, Identity, Subject, Wanted, Wire};
-use crate::tls::{PROTOCOLS, Talk, wire_with};
 
 /// Two servers with the same certificate, ticket key and cache; the second needs a client certificate.
 fn servers(talk: &Talk, listen: [&str; 2], first: &str, cache: &str) -> Wire {

@@ -1,0 +1,154 @@
+//! What is left of a login in the memory of the process: nothing.
+
+use std::fs;
+use std::io::{Read as _, Seek as _, SeekFrom};
+
+use crate::harness::tls::{Client, Server};
+use crate::harness::upstream::UPSTREAMS;
+use crate::harness::{Conn, Reply, Subject, Wanted, Wire, b64};
+
+/// What the client knows, and what the auth server adds. No text of either is anywhere else.
+const PASSWORD: &str = "xyzzy-canary-of-the-client-4711";
+const OTHER: &str = "plugh-canary-of-the-server-0815";
+
+/// How much is looked through at once, bytes, and how much of that again with what follows.
+const BLOCK: usize = 1 << 20;
+const OVERLAP: usize = 64;
+
+/// Where in the memory of the process each of the texts is.
+fn found(wire: &Wire, texts: &[String]) -> Vec<String> {
+    let pid = fs::read_to_string(wire.prefix().join("pid")).unwrap().trim().to_owned();
+    let mut memory = fs::File::open(format!("/proc/{pid}/mem")).unwrap();
+    let mut found = Vec::new();
+    let mut block = vec![0; BLOCK];
+    for line in fs::read_to_string(format!("/proc/{pid}/maps")).unwrap().lines() {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let (from, to) = fields[0].split_once('-').unwrap();
+        let [mut from, to] = [from, to].map(|address| u64::from_str_radix(address, 16).unwrap());
+        while fields[1].starts_with("rw") && from < to {
+            let length = BLOCK.min((to - from) as usize);
+            memory.seek(SeekFrom::Start(from)).unwrap();
+            // Some mappings cannot be read by anybody.
+            if memory.read_exact(&mut block[..length]).is_err() {
+                break;
+            }
+            for text in texts {
+                if let Some(at) = position(&block[..length], text.as_bytes()) {
+                    let around = &block[at.saturating_sub(40)..(at + text.len() + 40).min(length)];
+                    let place = fields.get(5).unwrap_or(&"anonymous memory");
+                    found.push(format!("{text} in {place}: {}", around.escape_ascii()));
+                }
+            }
+            if length < BLOCK {
+                break;
+            }
+            from += (BLOCK - OVERLAP) as u64;
+        }
+    }
+    found
+}
+
+#[track_caller]
+fn has_forgotten(wire: &Wire, user: &str) {
+    let texts = [PASSWORD, OTHER].map(|secret| [secret.to_owned(), b64(secret)[..32].to_owned()]).concat();
+    let plain = [PASSWORD, OTHER].map(|secret| b64(format!("\0{user}\0{secret}"))[8..32].to_owned());
+    assert_eq!(found(wire, &[texts, plain.to_vec()].concat()), [""; 0]);
+}
+
+/// Where the text begins. Few places have its first two bytes, so the rest is seldom looked at.
+fn position(bytes: &[u8], text: &[u8]) -> Option<usize> {
+    let mut from = 0;
+    while let Some(at) = bytes[from..].iter().position(|byte| *byte == text[0]) {
+        from += at + 1;
+        if bytes[from - 1..].starts_with(text) {
+            return Some(from - 1);
+        }
+    }
+    None
+}
+
+#[test]
+fn of_a_login() {
+    if Subject::is_nginx() {
+        return;
+    }
+    for upstream in UPSTREAMS {
+        let wire = upstream.wire("");
+        let mut client = wire.client();
+        log_in(&wire, upstream.talk.name, &mut client, |backend| backend);
+        has_forgotten(&wire, "user");
+    }
+}
+
+#[test]
+fn of_a_login_by_tls() {
+    if Subject::is_nginx() {
+        return;
+    }
+    let server = Server::new(&Wanted::new("mail.test").alone());
+    for upstream in UPSTREAMS {
+        let wire = upstream.wire("starttls on; proxy_ssl on; proxy_ssl_verify off;");
+        let mut client = upstream.talk.at_starttls(&wire).tls(Client::new());
+        log_in(&wire, upstream.talk.name, &mut client, |backend| backend.accept_tls(&server));
+        has_forgotten(&wire, "user");
+    }
+}
+
+#[test]
+fn of_a_login_that_is_refused() {
+    if Subject::is_nginx() {
+        return;
+    }
+    for upstream in UPSTREAMS {
+        let wire = upstream.wire("");
+        wire.auth.always(Reply::refuse("no").with("Auth-Wait", "1"));
+        let mut client = wire.client();
+        client.send(login(upstream.talk.name));
+        client.until("no\r\n");
+        upstream.talk.goes_on(&mut client);
+        has_forgotten(&wire, "user");
+    }
+}
+
+/// A login with the client's password, byte for byte.
+fn login(protocol: &str) -> String {
+    match protocol {
+        "imap" => format!("l LOGIN user {PASSWORD}\r\n"),
+        "pop3" => format!("USER user\r\nPASS {PASSWORD}\r\n"),
+        _ => format!("EHLO c\r\nAUTH PLAIN {}\r\n", b64(format!("\0user\0{PASSWORD}"))),
+    }
+}
+
+/// Logs in, as far as a relay that is at work.
+#[track_caller]
+fn log_in(wire: &Wire, protocol: &str, client: &mut Conn, secure: impl FnOnce(Conn) -> Conn) {
+    wire.auth.always(Reply::accept(wire.backend.address()).with("Auth-Pass", OTHER));
+    client.send(login(protocol));
+    let mut backend = secure(wire.backend.accept());
+    lets_in(protocol, &mut backend);
+    backend.send("there\r\n");
+    client.until("there\r\n");
+}
+
+/// The backend's part of a login.
+#[track_caller]
+fn lets_in(protocol: &str, backend: &mut Conn) {
+    match protocol {
+        "imap" => {
+            backend.send("* OK hi\r\n").line();
+            backend.send("+ go\r\n").line();
+            assert_eq!(backend.send("+ go\r\n").line(), format!("{OTHER}\r\n"));
+            backend.send("l OK in\r\n");
+        }
+        "pop3" => {
+            backend.send("+OK hi\r\n").line();
+            assert_eq!(backend.send("+OK\r\n").line(), format!("PASS {OTHER}\r\n"));
+            backend.send("+OK in\r\n");
+        }
+        _ => {
+            backend.send("220 hi\r\n").line();
+            backend.send("250 hi\r\n").line();
+            backend.send("235 in\r\n");
+        }
+    }
+}
