@@ -17,7 +17,7 @@ endif
 # In a directory of its own, so that the one build does not make the other's crates anew.
 AWS_LC = --features aws-lc --target-dir "$${CARGO_TARGET_DIR:-target}/aws-lc"
 
-.PHONY: build-deps-aws-lc help demo test test-deps test-nginx test-package test-aws-lc test-gatepost bench fuzz deny deb build-aws-lc lint build-deps clean
+.PHONY: build-deps-aws-lc help demo test test-deps test-nginx test-package test-aws-lc test-gatepost bench soak fuzz deny deb build-aws-lc lint build-deps clean
 
 help: ## This list.
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -58,6 +58,10 @@ test-aws-lc: build-deps-aws-lc
 test-gatepost:
 	$(CARGO) test --workspace --doc --quiet
 	$(RUN_TESTS) --workspace --all-targets
+
+soak: build-deps ## Gatepost under everything at once: all protocols, TLS, failing servers, reloads, deaths; every byte checked (SOAK_SECONDS=600).
+	$(CARGO) build --release --bin gatepost --example soak
+	@exec "$${CARGO_TARGET_DIR:-target}/release/examples/soak"
 
 fuzz: build-deps ## Fuzzes every parser and machine, a minute each (FUZZ_SECONDS=60).
 	@scripts/fuzz.sh

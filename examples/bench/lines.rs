@@ -48,6 +48,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Lines<S> {
         Ok(self.stream.flush().await?)
     }
 
+    /// Reads as many bytes as there are and fit; 0 at the end.
+    pub(crate) async fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
+        if self.input.is_empty() {
+            return Ok(self.stream.read(buffer).await?);
+        }
+        let count = self.input.len().min(buffer.len());
+        buffer[..count].copy_from_slice(&self.input[..count]);
+        self.input.drain(..count);
+        Ok(count)
+    }
+
     /// Sends that many bytes of no meaning.
     pub(crate) async fn send_block(&mut self, length: usize) -> Result<()> {
         let block = vec![b'x'; BLOCK.min(length)];
@@ -62,13 +73,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Lines<S> {
 
     /// Reads that many bytes and forgets them.
     pub(crate) async fn skip(&mut self, length: usize) -> Result<()> {
-        let here = self.input.len().min(length);
-        self.input.drain(..here);
-        let mut left = length - here;
+        let mut left = length;
         let mut block = vec![0; BLOCK.min(left)];
         while left > 0 {
             let now = left.min(BLOCK);
-            match self.stream.read(&mut block[..now]).await? {
+            match self.read(&mut block[..now]).await? {
                 0 => bail!("the end, {left} bytes early"),
                 count => left -= count,
             }
