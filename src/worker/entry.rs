@@ -45,6 +45,8 @@ fn take_line() -> io::Result<OwnedFd> {
 
 fn live(socket: OwnedFd) -> anyhow::Result<()> {
     let logs = Arc::new(Logs::supplied());
+    // For what it says last: later there may be no descriptor for that.
+    let line = socket.try_clone()?;
     let begun = begin(socket.as_fd(), &logs);
     let (loaded, log) = match begun {
         Ok(begun) => begun,
@@ -56,7 +58,13 @@ fn live(socket: OwnedFd) -> anyhow::Result<()> {
     let Loaded { process, listeners, log: _, shared } = loaded;
     let master = Some(Master { socket, shared });
     let served = super::run(Start { process, listeners, logs, log: log.clone(), master });
-    served.inspect_err(|error| log.write(Level::Emerg, None, format_args!("{error:#}")))
+    served.inspect_err(|error| {
+        // The master logs it, and tells whoever waits for the start.
+        let told = channel::send(line.as_fd(), &ToMaster::Failed(vec![format!("{error:#}")]), &[]);
+        if told.is_err() {
+            log.write(Level::Emerg, None, format_args!("{error:#}"));
+        }
+    })
 }
 
 /// Takes the first configuration, gives all rights away, and builds what serves.
@@ -82,10 +90,11 @@ fn receive(socket: impl AsFd) -> anyhow::Result<Result<Load, Vec<String>>> {
 
 fn give_rights_away(read: &Read, log: &Log) -> anyhow::Result<()> {
     let process = &read.config.process;
+    let user = User::find(process.user.as_ref())?;
     for failure in process::apply_limits(process) {
         log.write(Level::Alert, None, format_args!("{failure}"));
     }
-    process::drop_privileges(&User::find(process.user.as_ref())?)?;
+    process::drop_privileges(&user)?;
     for notice in process::confine(process) {
         log.write(Level::Notice, None, format_args!("{notice}"));
     }

@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use rustix::process::{Pid, Signal};
 
 use crate::harness::Conn;
-use crate::running::{Running, await_some, await_some_in, command_line, read, status};
+use crate::running::{Running, await_some, await_some_in, command, command_line, free_address, read, status, write};
 
 const ONE: &str = "server { listen @at@; protocol imap; }";
 
@@ -73,6 +73,20 @@ fn a_reload_for_which_there_are_no_descriptors_changes_nothing() {
     running.client();
     running.reload_now();
     assert_eq!(running.worker(), worker);
+}
+
+#[test]
+fn a_start_for_which_there_are_no_descriptors() {
+    let prefix = tempfile::tempdir().unwrap();
+    let at = free_address();
+    for limit in [3, 8, 12] {
+        let limit = format!("worker_rlimit_nofile {limit};");
+        write(prefix.path(), &limit, ONE, at, at);
+        fs::write(prefix.path().join("stderr"), "").unwrap();
+        assert!(!command(prefix.path()).status().unwrap().success(), "{limit}");
+        let said = read(&prefix.path().join("stderr"));
+        assert!(said.contains("[emerg]") && said.contains("Too many open files"), "{limit}: {said}");
+    }
 }
 
 #[test]
