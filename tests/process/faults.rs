@@ -7,7 +7,7 @@ use std::process::Command;
 
 use rustix::process::Signal;
 
-use crate::running::{Running, await_some_in, command, free_address, read, write};
+use crate::running::{Running, await_some, await_some_in, command, free_address, read, write};
 
 const ONE: &str = "server { listen @at@; protocol imap; }";
 
@@ -98,7 +98,7 @@ fn a_pid_file_on_a_full_disk() {
     let expected = format!("[emerg] write() \"{}\" failed (28: No space left on device)", path.display());
     let said = read(&prefix.path().join("stderr"));
     assert!(said.contains(&expected), "{said}");
-    assert!(std::net::TcpStream::connect(at).is_err());
+    await_some("end of listening", || std::net::TcpStream::connect(at).err());
 }
 
 #[test]

@@ -76,7 +76,7 @@ fn a_worker_can_be_left_its_rights() {
 fn a_worker_has_nothing_that_was_left_open() {
     let prefix = tempfile::tempdir().unwrap();
     let at = free_address();
-    write(prefix.path(), "", "server { listen @at@; protocol imap; }", at, at);
+    write(prefix.path(), "sandbox off;", "server { listen @at@; protocol imap; }", at, at);
     let secret = prefix.path().join("secret");
     fs::write(&secret, "").unwrap();
     let mut shell = std::process::Command::new("sh");

@@ -1,8 +1,7 @@
 //! Another binary in place of the running one, sockets from systemd, and what systemd is told.
 
-use std::os::fd::AsRawFd as _;
 use std::os::unix::net::UnixDatagram;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -109,15 +108,13 @@ fn systemd_gives_sockets_and_is_told() {
     let ears = UnixDatagram::bind(prefix.path().join("notify")).unwrap();
     ears.set_read_timeout(Some(PATIENCE)).unwrap();
     // A shell puts the socket where systemd does, and its own number into the environment.
-    let script = format!(
-        "exec 3<&{fd}; LISTEN_PID=$$ LISTEN_FDS=1 WATCHDOG_USEC=200000 exec \"$0\" -p \"$1\" -c test.conf -e error.log",
-        fd = listener.as_raw_fd()
-    );
-    rustix::io::fcntl_setfd(&listener, rustix::io::FdFlags::empty()).unwrap();
+    let script = "exec 3<&0 </dev/null
+        LISTEN_PID=$$ LISTEN_FDS=1 WATCHDOG_USEC=200000 exec \"$0\" -p \"$1\" -c test.conf -e error.log";
     let mut shell = Command::new("sh");
-    shell.args(["-c", &script]).arg(Subject::current().path()).arg(prefix.path());
+    shell.args(["-c", script]).arg(Subject::current().path()).arg(prefix.path());
+    shell.stdin(Stdio::from(std::os::fd::OwnedFd::from(listener)));
     let mut child = shell.env("NOTIFY_SOCKET", prefix.path().join("notify")).spawn().unwrap();
-    rustix::io::fcntl_setfd(&listener, rustix::io::FdFlags::CLOEXEC).unwrap();
+    drop(shell);
 
     let hear = |expected: &str| hear(&ears, expected);
     assert_eq!(hear("READY=1"), format!("MAINPID={}\nREADY=1\n", child.id()));
