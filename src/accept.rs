@@ -23,6 +23,9 @@ use crate::zones::Places;
 /// How long nothing is accepted after the system ran out of descriptors or memory.
 const PAUSE: Duration = Duration::from_millis(500);
 
+/// After how long without such a shortage the next one is told of.
+const CALM: Duration = Duration::from_secs(60);
+
 /// A connection nobody has looked at yet.
 pub struct Accepted {
     /// The socket.
@@ -287,22 +290,19 @@ impl Gate {
 /// Accepts for ever.
 pub async fn accept(listener: AsyncFd<OwnedFd>, gate: Gate, dispatcher: Arc<Dispatcher>) {
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-    let mut short_of_resources = false;
+    let mut shortage: Option<Instant> = None;
     loop {
         let accepted = listener.async_io(Interest::READABLE, |fd| Ok(rustix::net::acceptfrom_with(fd, flags)?)).await;
         match accepted {
-            Ok((socket, peer)) => {
-                short_of_resources = false;
-                dispatcher.dispatch(socket, address(peer), &gate.behind());
-            }
+            Ok((socket, peer)) => dispatcher.dispatch(socket, address(peer), &gate.behind()),
             Err(error) if is_of_the_peer(&error) => {
                 gate.tell(Level::Info, &error);
             }
             Err(error) => {
-                if !short_of_resources {
+                if shortage.is_none_or(|last| last.elapsed() > CALM) {
                     gate.tell(Level::Crit, &error);
                 }
-                short_of_resources = true;
+                shortage = Some(Instant::now());
                 sleep(PAUSE).await;
             }
         }
