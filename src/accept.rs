@@ -16,6 +16,7 @@ use tokio::time::sleep;
 use crate::addr::Address;
 use crate::life::Life;
 use crate::log::{Errno, Level};
+use crate::memory::Tide;
 use crate::service::Door;
 use crate::session;
 use crate::zones::Places;
@@ -57,6 +58,7 @@ pub struct Permit {
 struct Crowd {
     count: AtomicUsize,
     limit: AtomicUsize,
+    tide: Tide,
     /// Those who have not logged in yet, by their numbers, the oldest first.
     newcomers: Mutex<BTreeMap<u64, Arc<Life>>>,
 }
@@ -66,6 +68,7 @@ impl Crowd {
     /// other than `own`. Tells whether there is a place.
     fn take_one_more(&self, own: u64) -> bool {
         let taken = self.count.fetch_add(1, Ordering::Relaxed);
+        self.tide.rose_to(taken + 1);
         taken < self.limit.load(Ordering::Relaxed) || self.send_oldest_away(own)
     }
 
@@ -112,7 +115,8 @@ impl Permit {
 impl Drop for Permit {
     fn drop(&mut self) {
         self.settle();
-        self.crowd.count.fetch_sub(self.held, Ordering::Relaxed);
+        let before = self.crowd.count.fetch_sub(self.held, Ordering::Relaxed);
+        self.crowd.tide.fell_to(before - self.held);
         self.thread.fetch_sub(1, Ordering::Relaxed);
     }
 }
@@ -157,7 +161,12 @@ struct Thread {
 impl Dispatcher {
     /// For the thread that accepts alone. `limit` is the number of connections.
     pub fn new(limit: usize) -> Dispatcher {
-        let crowd = Crowd { count: AtomicUsize::new(0), limit: AtomicUsize::new(limit), newcomers: Mutex::default() };
+        let crowd = Crowd {
+            count: AtomicUsize::new(0),
+            limit: AtomicUsize::new(limit),
+            tide: Tide::default(),
+            newcomers: Mutex::default(),
+        };
         Dispatcher {
             crowd: Arc::new(crowd),
             threads: Mutex::new(vec![Thread { sessions: Arc::default(), queue: None }]),
@@ -182,13 +191,18 @@ impl Dispatcher {
             let (sender, receiver) = unbounded_channel();
             let sessions = Arc::<AtomicUsize>::default();
             threads.push(Thread { sessions: sessions.clone(), queue: Some(sender) });
-            receivers.push(Queue { receiver, sessions });
+            receivers.push(Queue { receiver, sessions, crowd: self.crowd.clone() });
         }
         receivers
     }
 
     fn threads(&self) -> MutexGuard<'_, Vec<Thread>> {
         self.threads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives the memory of the calling thread back when many sessions have ended, for ever.
+    pub fn give_memory_back(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.crowd.tide.follow()
     }
 
     /// How many connections there are.
@@ -243,10 +257,12 @@ impl Dispatcher {
 pub struct Queue {
     receiver: UnboundedReceiver<Accepted>,
     sessions: Arc<AtomicUsize>,
+    crowd: Arc<Crowd>,
 }
 
 /// Serves what a dispatcher gives this thread, until it gives no more and the last session has ended.
 pub async fn serve(mut queue: Queue) {
+    tokio::spawn(queue.crowd.tide.follow());
     while let Some(accepted) = queue.receiver.recv().await {
         tokio::spawn(session::run(accepted));
     }

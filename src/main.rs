@@ -23,6 +23,7 @@ mod listen;
 mod log;
 mod logins;
 mod master;
+mod memory;
 mod notify;
 mod preamble;
 mod process;

@@ -29,6 +29,11 @@ pub fn main_process(pid: u32) {
     tell(&format!("MAINPID={pid}\n"));
 }
 
+/// It ends with its last session. Not [`stopping`] yet: systemd waits for the end of that for `TimeoutStopSec=` only.
+pub fn draining() {
+    tell("STATUS=Accepts nothing more, and ends with the last session\n");
+}
+
 /// It ends.
 pub fn stopping() {
     tell("STOPPING=1\n");

@@ -159,19 +159,6 @@ impl PidFile {
     }
 }
 
-/// Has large pieces of memory given back to the system as soon as they are not used any more.
-///
-/// The check of an Argon2 password takes 19 MB or more. glibc's allocator comes to keep such pieces, and, as they are
-/// aligned, does not use them again before its version 2.38: each login would cost as much for good.
-pub fn give_large_memory_back() {
-    #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    {
-        const LARGE: libc::c_int = 1024 * 1024;
-        // SAFETY: changes a setting of the allocator, which any thread may at any time.
-        unsafe { libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE) };
-    }
-}
-
 /// Sets limits, priority and directory (`worker_rlimit_nofile`, `worker_rlimit_core`, `worker_priority`,
 /// `working_directory`). Gives what went wrong, for the log: none of it is a reason not to serve, as in nginx.
 pub fn apply_limits(process: &Process) -> Vec<String> {

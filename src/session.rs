@@ -1,7 +1,7 @@
 //! The way of a session, from `accept` to the end of the relay.
 //!
-//! [`run`] tells it from top to bottom. The login is one future; when it ends it gives a [`Proxied`], and the relay is a
-//! task of its own: a task keeps the size of its largest state for life, and most sessions are idle relays.
+//! [`run`] tells it from top to bottom. The login is one future, in a box; when it ends it gives a [`Proxied`], and the box
+//! is gone: most sessions are idle relays, and pay for nothing else.
 
 use std::any::Any;
 use std::future::{Future, poll_fn};
@@ -29,12 +29,23 @@ use crate::{logins, preamble, upstream};
 /// How long the last words may take, even where no time is left.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
-/// Lives through one session.
-pub async fn run(accepted: Accepted) {
+/// Lives through one session. The login is in a box, which is gone once it is over: a task keeps the size of its largest
+/// state for life.
+pub fn run(accepted: Accepted) -> impl Future<Output = ()> + Send {
+    let login = Box::pin(try_log_in(accepted));
+    async move {
+        if let Some(proxied) = login.await {
+            proxied.relay().await;
+        }
+    }
+}
+
+/// The login, unless the session has to leave before that is done.
+async fn try_log_in(accepted: Accepted) -> Option<Box<Proxied>> {
     let leave = Leave::of(&accepted.permit);
     let (door, number, peer) = (accepted.door.clone(), accepted.number, accepted.peer.clone());
     let tell_loss = |level, what: &str| tell_loss(&door, number, &peer, level, what);
-    live(pin!(log_in(accepted)), leave.reason(), tell_loss).await;
+    live(pin!(log_in(accepted)), leave.reason(), tell_loss).await
 }
 
 /// Logs why a session has to end that had no time to say so itself.
@@ -48,15 +59,20 @@ async fn live(
     login: Pin<&mut impl Future<Output = Result<Box<Proxied>, Ended>>>,
     must_leave: impl Future<Output = &'static str>,
     tell_loss: impl Fn(Level, &str),
-) {
+) -> Option<Box<Proxied>> {
     tokio::select! {
         biased;
         done = unwound(login) => match done {
-            Ok(Ok(proxied)) => drop(tokio::spawn(proxied.relay())),
-            Ok(Err(Ended)) => {}
-            Err(panic) => tell_loss(Level::Alert, &panic),
+            Ok(outcome) => outcome.ok(),
+            Err(panic) => {
+                tell_loss(Level::Alert, &panic);
+                None
+            }
         },
-        reason = must_leave => tell_loss(Level::Info, reason),
+        reason = must_leave => {
+            tell_loss(Level::Info, reason);
+            None
+        }
     }
 }
 
@@ -141,7 +157,8 @@ impl Front {
 impl Session {
     fn front_end(&self) -> Result<Front, Ended> {
         let conf = &self.service.conf;
-        let salt = crate::salt::new(&conf.server_name).ok_or(Ended)?;
+        let salt =
+            if conf.front_end.challenges() { crate::salt::new(&conf.server_name).ok_or(Ended)? } else { String::new() };
         let mut front = match &conf.front_end {
             config::FrontEnd::Imap(options) => Front::Imap(imap::Server::new(options.clone(), salt)),
             config::FrontEnd::Pop3(options) => Front::Pop3(pop3::Server::new(options.clone(), salt)),

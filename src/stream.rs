@@ -4,11 +4,11 @@ use std::fmt;
 use std::future::poll_fn;
 use std::io;
 use std::ops::Deref;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use rustix::net::RecvFlags;
+use rustix::net::{RecvFlags, SendFlags, Shutdown};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_openssl::SslStream;
@@ -82,17 +82,13 @@ impl Socket {
         }
     }
 
-    /// Takes over what was accepted from `peer`.
+    /// Takes over what was accepted from `peer`, by a listening socket with Nagle's algorithm off.
     ///
     /// # Errors
     /// When the event loop does not take it.
     pub fn from_accepted(socket: OwnedFd, peer: &Address) -> io::Result<Socket> {
         match peer {
-            Address::Ip(_) => {
-                let stream = TcpStream::from_std(socket.into())?;
-                let _ = stream.set_nodelay(true);
-                Ok(Socket::Tcp(stream))
-            }
+            Address::Ip(_) => Ok(Socket::Tcp(TcpStream::from_std(socket.into())?)),
             Address::Unix(_) => Ok(Socket::Unix(UnixStream::from_std(socket.into())?)),
         }
     }
@@ -292,35 +288,89 @@ impl AsyncWrite for Stream {
     }
 }
 
+/// Calls the same of whatever it runs over.
+macro_rules! each {
+    ($socket:expr, $stream:ident => $do:expr) => {
+        match $socket {
+            Socket::Tcp($stream) => $do,
+            Socket::Unix($stream) => $do,
+        }
+    };
+}
+
+impl Socket {
+    fn poll_ready(&self, cx: &mut Context<'_>, interest: Interest) -> Poll<io::Result<()>> {
+        each!(self, stream => if interest.is_readable() { stream.poll_read_ready(cx) } else { stream.poll_write_ready(cx) })
+    }
+
+    /// Does what the socket was ready for. What fails with [`io::ErrorKind::WouldBlock`] makes it unready.
+    fn try_io<R>(&self, interest: Interest, work: impl FnOnce() -> io::Result<R>) -> io::Result<R> {
+        each!(self, stream => stream.try_io(interest, work))
+    }
+
+    /// Sends what the kernel takes now.
+    fn send_now(&self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(rustix::net::send(self, bytes, SendFlags::NOSIGNAL)?)
+    }
+
+    /// Reads what the kernel has now, which makes the socket unready where that is less than there is room for: whatever
+    /// comes then makes it ready again.
+    fn receive_now(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut received = None;
+        let outcome = self.try_io(Interest::READABLE, || {
+            let (count, _) = rustix::net::recv(self, &mut *buffer, RecvFlags::empty())?;
+            received = Some(count);
+            if count == 0 || count == buffer.len() { Ok(()) } else { Err(io::ErrorKind::WouldBlock.into()) }
+        });
+        received.map_or_else(|| outcome.map(|()| 0), Ok)
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        each!(self, stream => stream.as_fd())
+    }
+}
+
 impl AsyncRead for Socket {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Socket::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
-            Socket::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
+        if buf.remaining() == 0 {
+            return Poll::Ready(Ok(()));
+        }
+        loop {
+            ready!(self.poll_ready(cx, Interest::READABLE))?;
+            match self.receive_now(buf.initialize_unfilled()) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Poll::Ready(Err(error)),
+                Ok(count) => {
+                    buf.advance(count);
+                    return Poll::Ready(Ok(()));
+                }
+            }
         }
     }
 }
 
 impl AsyncWrite for Socket {
+    /// Tries first and waits then: a socket has nearly always room, also one of which the event loop has not heard yet.
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Socket::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
-            Socket::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
+        let mut outcome = self.send_now(buf);
+        loop {
+            match outcome {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                outcome => return Poll::Ready(outcome),
+            }
+            ready!(self.poll_ready(cx, Interest::WRITABLE))?;
+            outcome = self.try_io(Interest::WRITABLE, || self.send_now(buf));
         }
     }
 
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Socket::Tcp(stream) => Pin::new(stream).poll_flush(cx),
-            Socket::Unix(stream) => Pin::new(stream).poll_flush(cx),
-        }
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Socket::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
-            Socket::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
-        }
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(rustix::net::shutdown(&*self, Shutdown::Write).map_err(io::Error::from))
     }
 }
 
@@ -334,6 +384,7 @@ mod tests {
     #[tokio::test]
     async fn small_writes_do_not_wait() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        rustix::net::sockopt::set_tcp_nodelay(&listener, true).unwrap();
         let connected = Socket::connect(&Address::Ip(listener.local_addr().unwrap())).await.unwrap();
         let (accepted, peer) = listener.accept().await.unwrap();
         let accepted = Socket::from_accepted(accepted.into_std().unwrap().into(), &Address::Ip(peer)).unwrap();

@@ -214,6 +214,18 @@ pub enum FrontEnd {
     },
 }
 
+impl FrontEnd {
+    /// Whether a client can log in by answering a challenge.
+    pub fn challenges(&self) -> bool {
+        let mechanisms = match self {
+            FrontEnd::Imap(options) => options.auth,
+            FrontEnd::Pop3(options) => options.auth,
+            FrontEnd::Smtp { options, .. } => options.auth,
+        };
+        mechanisms.apop || mechanisms.cram_md5
+    }
+}
+
 /// Who decides whether a login is good.
 #[derive(Debug)]
 pub enum Auth {

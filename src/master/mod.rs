@@ -200,13 +200,13 @@ impl Master {
         self.log(Level::Notice, format_args!("signal {number} ({name}) received from {sender}"));
         match order {
             Order::Stop => {
-                self.notify_of_end();
+                self.notify_of_end(notify::stopping);
                 self.plan = Plan::Stop(Instant::now() + LAST_WORDS);
                 self.start_at = None;
                 self.tell_worker(&ToWorker::Stop);
             }
             Order::Quit if !matches!(self.plan, Plan::Stop(_)) => {
-                self.notify_of_end();
+                self.notify_of_end(notify::draining);
                 self.plan = Plan::Quit;
                 self.stop_accepting();
                 self.close_listeners();
@@ -265,6 +265,9 @@ impl Master {
 
     /// Leaves nothing behind.
     pub fn clean_up(&mut self) {
+        if self.successor.is_none() {
+            notify::stopping();
+        }
         self.pid_file.remove();
         self.close_listeners();
     }

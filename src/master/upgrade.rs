@@ -84,10 +84,10 @@ impl Master {
         }
     }
 
-    /// Tells systemd that the service ends, or else who goes on.
-    pub(super) fn notify_of_end(&mut self) {
+    /// Tells systemd how the service ends, or else who goes on.
+    pub(super) fn notify_of_end(&mut self, tell: fn()) {
         match &self.successor {
-            None => notify::stopping(),
+            None => tell(),
             Some(successor) => {
                 notify::main_process(successor.id());
                 self.watchdog = None;

@@ -121,3 +121,17 @@ async fn a_panic_while_proxying_is_told_with_its_context() {
     let line = running.logged(": *8 panicked: what may not be while proxying, client: 192.0.2.1, server: ");
     assert!(line.contains("[alert]") && line.contains("login: \"alice\", upstream: 198.51.100.1:143"), "{line}");
 }
+
+/// What calling the function gives.
+fn size_of_made<A, F>(_: impl FnOnce(A) -> F) -> usize {
+    size_of::<F>()
+}
+
+#[test]
+fn an_idle_session_is_small() {
+    // The task of a session has room for the relay, and for a pointer to the login.
+    let relay = size_of_made(Proxied::relay);
+    assert!(relay <= 704, "{relay} bytes");
+    let task = size_of_made(run);
+    assert!(task <= relay + 32, "{task} bytes");
+}

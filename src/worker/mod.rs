@@ -32,9 +32,9 @@ use crate::channel::ToMaster;
 use crate::config::Process;
 use crate::life::Life;
 use crate::log::{Level, Log, Logs};
-use crate::process;
 use crate::service::{Door, Shared};
 use crate::title;
+use crate::{memory, process};
 
 /// How often the way out looks whether everybody has left.
 const LOOK: Duration = Duration::from_millis(50);
@@ -76,7 +76,7 @@ pub struct Listener {
 /// # Errors
 /// When the system does not give what is needed to begin.
 pub fn run(start: Start) -> anyhow::Result<()> {
-    process::give_large_memory_back();
+    memory::give_large_pieces_back();
     let dispatcher = Arc::new(Dispatcher::new(connections(&start.process)));
     start_threads(&dispatcher, &start.process)?;
     process::bind_to(&process::processors(&start.process, 0));
@@ -117,6 +117,7 @@ fn start_thread(queue: Queue, process: &Process, number: usize) -> anyhow::Resul
 async fn serve(start: Start, dispatcher: Arc<Dispatcher>) -> anyhow::Result<()> {
     let Start { process, listeners, logs, log, master } = start;
     let mut signals = Signals::new(master.is_some())?;
+    tokio::spawn(dispatcher.give_memory_back());
     let (mut control, shared) = match master {
         Some(Master { socket, shared }) => (Some(Control::new(socket)?), Some(Arc::new(shared))),
         None => (None, None),
@@ -238,6 +239,10 @@ impl Worker {
     }
 
     fn accept(&self, address: Address, socket: OwnedFd, gate: Gate) -> anyhow::Result<Acceptor> {
+        if matches!(address, Address::Ip(_)) {
+            // What is accepted has it from here. Fails only where there is no TCP.
+            let _ = rustix::net::sockopt::set_tcp_nodelay(&socket, true);
+        }
         // SAFETY: an `OwnedFd` is the same open descriptor for as long as it lives.
         let listener = unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE) };
         let listener = listener.context("a socket cannot be waited for")?;

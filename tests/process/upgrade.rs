@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::harness::{PATIENCE, Subject};
-use crate::running::{Running, await_some, await_some_in, command_line, free_address, is_alive, read, write};
+use crate::running::{Running, await_some, await_some_in, command, command_line, free_address, is_alive, read, write};
 
 /// The number in the pid file once it is another.
 #[track_caller]
@@ -144,6 +144,27 @@ fn hear_next(ears: &UnixDatagram) -> String {
     let mut heard = [0; 256];
     let length = ears.recv(&mut heard).unwrap();
     String::from_utf8_lossy(&heard[..length]).into_owned()
+}
+
+/// systemd gives who says STOPPING a minute and a half, and then kills.
+#[test]
+fn systemd_does_not_wait_for_an_end_while_there_are_sessions() {
+    let prefix = tempfile::tempdir().unwrap();
+    let at = free_address();
+    write(prefix.path(), "daemon off;", "server { listen @at@; protocol imap; }", at, at);
+    let ears = UnixDatagram::bind(prefix.path().join("notify")).unwrap();
+    ears.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut gatepost = command(prefix.path()).env("NOTIFY_SOCKET", prefix.path().join("notify")).spawn().unwrap();
+    hear(&ears, "READY=1");
+    let mut client = crate::harness::Conn::connect(at);
+    client.expect("* OK IMAP4 ready\r\n");
+    kill_process(Pid::from_child(&gatepost), Signal::QUIT).unwrap();
+    assert_eq!(hear_next(&ears), "STATUS=Accepts nothing more, and ends with the last session\n");
+    await_some_in(&prefix.path().join("error.log"), "gracefully shutting down");
+    client.ask("a NOOP\r\n", "a OK completed\r\n");
+    drop(client);
+    assert_eq!(hear_next(&ears), "STOPPING=1\n");
+    assert!(gatepost.wait().unwrap().success());
 }
 
 #[test]

@@ -330,8 +330,15 @@ pub enum DialogueError {
 /// Bytes as a log line may hold them: without line ends at the end, with other control bytes as `\xNN`.
 pub fn printable(bytes: &[u8]) -> String {
     let end = bytes.iter().rposition(|b| !matches!(b, b'\r' | b'\n')).map_or(0, |last| last + 1);
+    let bytes = &bytes[..end];
+    // Nearly all are.
+    if let Ok(text) = std::str::from_utf8(bytes)
+        && bytes.iter().all(|byte| matches!(byte, b' '..=b'~'))
+    {
+        return text.to_owned();
+    }
     let mut text = String::with_capacity(end);
-    for chunk in bytes[..end].utf8_chunks() {
+    for chunk in bytes.utf8_chunks() {
         for c in chunk.valid().chars() {
             match c {
                 c if c.is_control() => text.extend(format!("\\x{:02X}", c as u32).chars()),

@@ -148,6 +148,21 @@ pub(in crate::tls) fn compress_certificates(_: &mut SslContextBuilder, _: bool) 
     Err(None)
 }
 
+/// What encrypts tickets: AES in CBC mode, by the length of its key, 16 or 32 bytes.
+pub(super) fn ticket_cipher(key_length: usize) -> *const sys::EVP_CIPHER {
+    // SAFETY: gives something that lives for ever.
+    unsafe { if key_length == 16 { sys::EVP_aes_128_cbc() } else { sys::EVP_aes_256_cbc() } }
+}
+
+/// The digest of the HMAC that protects tickets: SHA-256.
+pub(super) fn ticket_digest() -> *const sys::EVP_MD {
+    // SAFETY: gives something that lives for ever.
+    unsafe { sys::EVP_sha256() }
+}
+
+/// Sends one ticket behind a full handshake. This library sends two, whatever one says.
+pub(in crate::tls) fn send_one_ticket(_: &mut SslContextBuilder) {}
+
 /// Sets what encrypts and decrypts tickets.
 pub(super) fn set_ticket_callback(context: &mut SslContextBuilder, callback: TicketCallback) {
     // SAFETY: the context lives, and the callback has the type that the call wants.

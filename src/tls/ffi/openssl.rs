@@ -5,10 +5,13 @@ use std::io;
 use std::path::Path;
 use std::ptr;
 use std::slice;
+use std::sync::LazyLock;
 
 use foreign_types::{ForeignType, ForeignTypeRef};
+use openssl::cipher::Cipher;
 use openssl::dh::Dh;
 use openssl::error::ErrorStack;
+use openssl::md::Md;
 use openssl::pkey::Params;
 use openssl::ssl::{ClientHelloResponse, SslContextBuilder, SslContextRef, SslOptions, SslRef, SslSessionRef};
 use openssl::x509::{X509, X509VerifyResult};
@@ -256,6 +259,33 @@ pub(in crate::tls) fn compress_certificates(
     // SAFETY: the context lives.
     unsafe { sys::SSL_CTX_clear_options(context.as_ptr(), NO_TX) };
     Ok(())
+}
+
+/// What encrypts tickets: AES in CBC mode, by the length of its key, 16 or 32 bytes.
+///
+/// Both are looked up once: OpenSSL does so with each use of those that `EVP_aes_256_cbc()` and the like stand for, which
+/// takes longer than to encrypt a ticket.
+pub(super) fn ticket_cipher(key_length: usize) -> *const sys::EVP_CIPHER {
+    static AES_128: LazyLock<Option<Cipher>> = LazyLock::new(|| Cipher::fetch(None, "AES-128-CBC", None).ok());
+    static AES_256: LazyLock<Option<Cipher>> = LazyLock::new(|| Cipher::fetch(None, "AES-256-CBC", None).ok());
+    let (found, named) = match key_length {
+        16 => (&*AES_128, Cipher::aes_128_cbc()),
+        _ => (&*AES_256, Cipher::aes_256_cbc()),
+    };
+    found.as_deref().unwrap_or(named).as_ptr()
+}
+
+/// The digest of the HMAC that protects tickets: SHA-256.
+pub(super) fn ticket_digest() -> *const sys::EVP_MD {
+    static SHA_256: LazyLock<Option<Md>> = LazyLock::new(|| Md::fetch(None, "SHA2-256", None).ok());
+    SHA_256.as_deref().unwrap_or(Md::sha256()).as_ptr()
+}
+
+/// Sends one ticket behind a full handshake, as behind one that resumes a session: each client takes up as many sessions
+/// as it likes by one ticket, and making a ticket takes a twentieth of the time of a handshake.
+pub(in crate::tls) fn send_one_ticket(context: &mut SslContextBuilder) {
+    // Fails only without memory, and then there are two.
+    let _ = context.set_num_tickets(1);
 }
 
 /// Sets what encrypts and decrypts tickets.

@@ -60,6 +60,7 @@ pub(super) fn set_up(
     context.set_ex_data(*SESSIONS, Sessions { lifetime: options.session_timeout, ticket_keys, cache });
     ffi::set_ticket_keys::<Keys>(context);
     ffi::limit_tickets::<Life>(context);
+    ffi::send_one_ticket(context);
     Ok(())
 }
 
