@@ -1,7 +1,8 @@
 //! The relay: bytes between a client and its mail server, both ways, until both have said all they had to say.
 //!
-//! * An idle relay holds two sockets and no buffer. Bytes pass through the thread's scratch buffer within one poll; only
-//!   what the other side did not take is kept, and then nothing more is read until it is gone (backpressure).
+//! * An idle relay holds two sockets and no buffer. Bytes pass through the thread's scratch buffer within one poll, or, if
+//!   there are many and neither side is encrypted, through none ([`splice`]); only what the other side did not take is
+//!   kept, and then nothing more is read until it is gone (backpressure).
 //! * Nothing is lost or reordered: what was left over from the login goes first.
 //! * A half-close is passed on, and the other direction goes on. From then on the session may be idle no longer than
 //!   [`Limits::half_closed`], so that a server that ignores it does not hold the session for a day.
@@ -18,9 +19,23 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::scratch;
+use crate::stream::Socket;
+
+mod splice;
 
 /// How many times a direction is served before the other sessions of the thread have their turn.
 const TURNS: usize = 8;
+
+/// Bytes at once that are worth the trouble of [`splice`].
+const BULK: usize = 16 * 1024;
+
+/// What can be relayed.
+pub trait Connection: AsyncRead + AsyncWrite + Unpin {
+    /// The socket, where bytes pass it as they are.
+    fn bare(&self) -> Option<&Socket> {
+        None
+    }
+}
 
 /// How long a session may be silent.
 #[derive(Debug, Clone, Copy)]
@@ -39,6 +54,8 @@ struct Direction {
     /// How much of it the destination took.
     sent: usize,
     state: State,
+    /// The last read filled its buffer.
+    bulk: bool,
     /// How the source broke, if it did.
     broken: Option<io::Error>,
 }
@@ -91,8 +108,8 @@ pub struct Relay<C, U> {
 
 impl<C, U> Relay<C, U>
 where
-    C: AsyncRead + AsyncWrite + Unpin,
-    U: AsyncRead + AsyncWrite + Unpin,
+    C: Connection,
+    U: Connection,
 {
     /// Between these two. `to_upstream` and `to_client` are left over from the login, and go first.
     pub fn new(client: C, upstream: U, to_upstream: Vec<u8>, to_client: Vec<u8>, limits: Limits) -> Relay<C, U> {
@@ -153,8 +170,8 @@ impl Direction {
     /// Moves what can be moved now; tells whether anything was.
     fn serve<S, D>(&mut self, cx: &mut Context<'_>, source: &mut S, destination: &mut D) -> bool
     where
-        S: AsyncRead + Unpin,
-        D: AsyncWrite + Unpin,
+        S: Connection,
+        D: Connection,
     {
         let mut moved = false;
         for _ in 0..TURNS {
@@ -171,13 +188,14 @@ impl Direction {
     /// done now, or ever.
     fn turn<S, D>(&mut self, cx: &mut Context<'_>, source: &mut S, destination: &mut D) -> Poll<()>
     where
-        S: AsyncRead + Unpin,
-        D: AsyncWrite + Unpin,
+        S: Connection,
+        D: Connection,
     {
         if self.sent < self.pending.len() {
             return self.flush(cx, destination);
         }
         match self.state {
+            State::Open if self.bulk => self.splice(cx, source, destination),
             State::Open => self.pass(cx, source, destination),
             State::Ending => {
                 ready!(Pin::new(destination).poll_shutdown(cx)).ok();
@@ -204,8 +222,8 @@ impl Direction {
     /// Reads once, and writes what was read as far as the destination takes it.
     fn pass<S, D>(&mut self, cx: &mut Context<'_>, source: &mut S, destination: &mut D) -> Poll<()>
     where
-        S: AsyncRead + Unpin,
-        D: AsyncWrite + Unpin,
+        S: Connection,
+        D: Connection,
     {
         scratch::with(|scratch| {
             let mut buffer = ReadBuf::new(scratch);
@@ -214,6 +232,7 @@ impl Direction {
                 self.state = State::Ending;
                 return Poll::Ready(());
             }
+            self.bulk = buffer.remaining() == 0;
             let mut rest = buffer.filled();
             if rest.is_empty() {
                 self.state = State::Ending;
@@ -235,6 +254,33 @@ impl Direction {
         })
     }
 
+    /// The same by [`splice`], where that can be.
+    fn splice<S, D>(&mut self, cx: &mut Context<'_>, source: &mut S, destination: &mut D) -> Poll<()>
+    where
+        S: Connection,
+        D: Connection,
+    {
+        let (Some(from), Some(to)) = (source.bare(), destination.bare()) else {
+            return self.pass(cx, source, destination);
+        };
+        match ready!(splice::pass(cx, from, to)) {
+            None => return self.pass(cx, source, destination),
+            Some(Err(error)) => {
+                self.broken = Some(error);
+                self.state = State::Ending;
+            }
+            Some(Ok(moved)) if moved.broken => self.abandon(),
+            Some(Ok(moved)) => {
+                self.bulk = moved.received >= BULK;
+                self.pending = moved.left;
+                if moved.received == 0 {
+                    self.state = State::Ending;
+                }
+            }
+        }
+        Poll::Ready(())
+    }
+
     /// Gives the direction up: its destination takes nothing any more. What it has said before may still be under way in
     /// the other direction.
     fn abandon(&mut self) {
@@ -248,10 +294,16 @@ impl Direction {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use std::sync::Arc;
+
     use super::*;
+    use crate::addr::Address;
+    use crate::stream::Stream;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::UnixStream;
+    use tokio::net::{TcpListener, TcpStream, UnixStream};
     use tokio::task::JoinHandle;
+
+    impl Connection for UnixStream {}
 
     const LIMITS: Limits = Limits { idle: Duration::from_secs(3600), half_closed: Duration::from_secs(60) };
 
@@ -295,6 +347,48 @@ mod tests {
         client.read_to_end(&mut heard).await.unwrap();
         assert_eq!(heard, b"+OK bye\r\n");
         assert!(matches!(end.await.unwrap(), End::Done));
+    }
+
+    /// The two ends of a connection by TCP: the far one, and ours.
+    async fn connect() -> (TcpStream, Stream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let far = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (near, peer) = listener.accept().await.unwrap();
+        let near = Socket::from_accepted(near.into_std().unwrap().into(), &Address::Ip(peer)).unwrap();
+        (far, Stream::Plain(near))
+    }
+
+    #[tokio::test]
+    async fn bulk_between_sockets_is_whole_and_in_order_with_slow_readers_on_both_sides() {
+        const LENGTH: usize = 16 * 1024 * 1024;
+        let message: Arc<Vec<u8>> = Arc::new((0..LENGTH).map(|i| (i % 251) as u8).collect());
+        let ((client, ours), (upstream, theirs)) = (connect().await, connect().await);
+        let mut relay = Relay::new(ours, theirs, Vec::new(), Vec::new(), LIMITS);
+        let end = tokio::spawn(async move { relay.run().await });
+        let mut ends = Vec::new();
+        for far in [client, upstream] {
+            let (mut read, mut write) = far.into_split();
+            let sent = message.clone();
+            ends.push(tokio::spawn(async move { write.write_all(&sent).await.unwrap() }));
+            let expected = message.clone();
+            ends.push(tokio::spawn(async move {
+                let mut heard = Vec::new();
+                let mut chunk = [0; 7919];
+                loop {
+                    match read.read(&mut chunk).await.unwrap() {
+                        0 => break,
+                        count => heard.extend_from_slice(&chunk[..count]),
+                    }
+                    tokio::task::yield_now().await;
+                }
+                assert!(heard == *expected, "{} of {LENGTH} bytes, or others", heard.len());
+            }));
+        }
+        for end in ends {
+            end.await.unwrap();
+        }
+        assert!(matches!(end.await.unwrap(), End::Done));
+        assert!(splice::was_used());
     }
 
     #[tokio::test]

@@ -16,6 +16,7 @@ use zeroize::Zeroize;
 
 use crate::addr::Address;
 use crate::log::Errno;
+use crate::relay::Connection;
 use crate::scratch;
 use crate::tls;
 
@@ -252,6 +253,15 @@ impl Stream {
     }
 }
 
+impl Connection for Stream {
+    fn bare(&self) -> Option<&Socket> {
+        match self {
+            Stream::Plain(socket) => Some(socket),
+            _ => None,
+        }
+    }
+}
+
 impl AsyncRead for Stream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
@@ -299,12 +309,19 @@ macro_rules! each {
 }
 
 impl Socket {
-    fn poll_ready(&self, cx: &mut Context<'_>, interest: Interest) -> Poll<io::Result<()>> {
+    /// Waits until it may be worth trying: for input, or for room.
+    ///
+    /// # Errors
+    /// When the event loop ends.
+    pub fn poll_ready(&self, cx: &mut Context<'_>, interest: Interest) -> Poll<io::Result<()>> {
         each!(self, stream => if interest.is_readable() { stream.poll_read_ready(cx) } else { stream.poll_write_ready(cx) })
     }
 
     /// Does what the socket was ready for. What fails with [`io::ErrorKind::WouldBlock`] makes it unready.
-    fn try_io<R>(&self, interest: Interest, work: impl FnOnce() -> io::Result<R>) -> io::Result<R> {
+    ///
+    /// # Errors
+    /// What `work` says; that the socket is not ready.
+    pub fn try_io<R>(&self, interest: Interest, work: impl FnOnce() -> io::Result<R>) -> io::Result<R> {
         each!(self, stream => stream.try_io(interest, work))
     }
 

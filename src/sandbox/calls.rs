@@ -122,6 +122,7 @@ const ALLOWED: &[c_long] = &[
     libc::SYS_setsockopt,
     libc::SYS_shutdown,
     libc::SYS_socketpair,
+    libc::SYS_splice,
     // Waiting.
     libc::SYS_clock_nanosleep,
     libc::SYS_epoll_create1,
