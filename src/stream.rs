@@ -37,6 +37,17 @@ pub enum Stream {
 #[derive(Debug)]
 pub struct Encrypted(SslStream<Socket>);
 
+impl Encrypted {
+    /// Asks the library only when there is something for it to do: to be told that there is not takes it longer than to
+    /// decrypt a command.
+    fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if !tls::has_unread(&self.0) {
+            ready!(self.0.get_ref().poll_ready(cx, Interest::READABLE))?;
+        }
+        tls::clean(&mut self.0).poll_read(cx, buf)
+    }
+}
+
 impl Deref for Encrypted {
     type Target = SslStream<Socket>;
 
@@ -266,7 +277,7 @@ impl AsyncRead for Stream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Stream::Plain(socket) => Pin::new(socket).poll_read(cx, buf),
-            Stream::Tls(stream) => tls::clean(&mut stream.0).poll_read(cx, buf),
+            Stream::Tls(stream) => stream.poll_read(cx, buf),
             Stream::Gone => Poll::Ready(Ok(())),
         }
     }

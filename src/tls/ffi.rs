@@ -14,7 +14,7 @@ use openssl::x509::{X509, X509NameRef};
 use openssl_sys as sys;
 
 use self::library::{
-    ERR_error_string_n, ErrorCode, PEM_R_NO_START_LINE, PEM_read_bio_X509_AUX, SSL_client_hello_get0_ext,
+    ERR_error_string_n, ErrorCode, PEM_R_NO_START_LINE, PEM_read_bio_X509_AUX, SSL_client_hello_get0_ext, SSL_has_pending,
     X509_NAME_print_ex, X509_STORE_add_crl, set_ticket_callback, ticket_cipher, ticket_digest,
 };
 
@@ -40,6 +40,12 @@ pub(super) fn clear_errors() {
             sys::ERR_clear_error();
         }
     }
+}
+
+/// Whether a connection has received something that was not read yet, be it half a record.
+pub(super) fn has_unread(ssl: &SslRef) -> bool {
+    // SAFETY: it lives.
+    unsafe { SSL_has_pending(ssl.as_ptr()) == 1 }
 }
 
 /// `error:0A000086:SSL routines::certificate verify failed`

@@ -38,6 +38,11 @@ pub fn clean<S: Unpin>(stream: &mut SslStream<S>) -> Pin<&mut SslStream<S>> {
     Pin::new(stream)
 }
 
+/// Whether something can be read without input from the socket.
+pub fn has_unread<S>(stream: &SslStream<S>) -> bool {
+    ffi::has_unread(stream.ssl())
+}
+
 /// The library that TLS comes from, and its version: `OpenSSL 3.0.17 1 Jul 2025`.
 pub fn library() -> String {
     ffi::version()

@@ -42,6 +42,7 @@ unsafe extern "C" {
 
     fn SSL_CTX_set_timeout(ctx: *mut sys::SSL_CTX, seconds: c_long) -> c_long;
     fn SSL_get_options(ssl: *const sys::SSL) -> u64;
+    pub(super) fn SSL_has_pending(ssl: *const sys::SSL) -> c_int;
     fn SSL_set_options(ssl: *mut sys::SSL, options: u64) -> u64;
     fn SSL_clear_options(ssl: *mut sys::SSL, options: u64) -> u64;
 
