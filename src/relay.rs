@@ -56,6 +56,8 @@ struct Direction {
     state: State,
     /// The last read filled its buffer.
     bulk: bool,
+    /// The other direction is done.
+    is_last: bool,
     /// How the source broke, if it did.
     broken: Option<io::Error>,
 }
@@ -126,7 +128,9 @@ where
 
     fn poll(&mut self, cx: &mut Context<'_>, timer: Pin<&mut Sleep>) -> Poll<End> {
         let Relay { client, upstream, up, down, limits, last_activity } = self;
+        up.is_last = down.state == State::Done;
         let mut moved = up.serve(cx, client, upstream);
+        down.is_last = up.state == State::Done;
         moved |= down.serve(cx, upstream, client);
         // A side that broke takes nothing any more.
         if up.broken.is_some() && down.state != State::Done {
@@ -198,7 +202,10 @@ impl Direction {
             State::Open if self.bulk => self.splice(cx, source, destination),
             State::Open => self.pass(cx, source, destination),
             State::Ending => {
-                ready!(Pin::new(destination).poll_shutdown(cx)).ok();
+                // Where it ends the session, closing the socket says the same.
+                if !self.is_last || destination.bare().is_none() {
+                    ready!(Pin::new(destination).poll_shutdown(cx)).ok();
+                }
                 self.state = State::Done;
                 Poll::Ready(())
             }

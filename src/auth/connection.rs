@@ -11,6 +11,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 use zeroize::Zeroize;
 
 use crate::addr::Address;
+use crate::scratch;
 use crate::stream::{Socket, Stream};
 use crate::tls::HandshakeError;
 use crate::tls::client::{Connector, Name};
@@ -73,14 +74,15 @@ impl Connection {
         socket.peek(&mut Vec::new()).await.expect("the connection is whole");
     }
 
-    /// The buffer is on the stack, not in the future that waits, and is wiped: a password may pass through it.
+    /// The buffer is the thread's, and is wiped: a password may pass through it.
     fn poll_receive(&mut self, cx: &mut Context<'_>, take: &mut dyn FnMut(&[u8])) -> Poll<io::Result<usize>> {
-        let mut bytes = [0; READ];
-        let mut buffer = ReadBuf::new(&mut bytes);
-        ready!(Pin::new(&mut self.0).poll_read(cx, &mut buffer))?;
-        take(buffer.filled());
-        let count = buffer.filled().len();
-        bytes[..count].zeroize();
-        Poll::Ready(Ok(count))
+        scratch::with(|scratch| {
+            let mut buffer = ReadBuf::new(&mut scratch[..READ]);
+            ready!(Pin::new(&mut self.0).poll_read(cx, &mut buffer))?;
+            take(buffer.filled());
+            let count = buffer.filled().len();
+            scratch[..count].zeroize();
+            Poll::Ready(Ok(count))
+        })
     }
 }

@@ -14,8 +14,8 @@ use openssl::x509::{X509, X509NameRef};
 use openssl_sys as sys;
 
 use self::library::{
-    ERR_error_string_n, ErrorCode, PEM_R_NO_START_LINE, PEM_read_bio_X509_AUX, SSL_client_hello_get0_ext, SSL_has_pending,
-    X509_NAME_print_ex, X509_STORE_add_crl, set_ticket_callback, ticket_cipher, ticket_digest,
+    ERR_error_string_n, ErrorCode, PEM_R_NO_START_LINE, PEM_read_bio_X509_AUX, SSL_client_hello_get0_ext,
+    SSL_has_pending, X509_NAME_print_ex, X509_STORE_add_crl, set_ticket_callback, ticket_cipher, ticket_digest,
 };
 
 // The calls that are not the same everywhere. Both modules have the same functions.

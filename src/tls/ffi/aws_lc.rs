@@ -19,8 +19,8 @@ use openssl_sys as sys;
 use super::{TicketCallback, TicketLife};
 
 pub(super) use sys::{
-    ERR_error_string_n, PEM_R_NO_START_LINE, PEM_read_bio_X509_AUX, SSL_client_hello_get0_ext, SSL_has_pending, X509_NAME_print_ex,
-    X509_STORE_add_crl,
+    ERR_error_string_n, PEM_R_NO_START_LINE, PEM_read_bio_X509_AUX, SSL_client_hello_get0_ext, SSL_has_pending,
+    X509_NAME_print_ex, X509_STORE_add_crl,
 };
 
 /// In the crate this is what `Error::code` gives.
