@@ -16,6 +16,8 @@ mod security {
     mod memory_image;
     mod ptr_into_auth_http_and_xclient;
     mod resumption_across_servers;
+    mod retry_and_abort;
+    mod slow_and_cheap_floods;
     mod smtp_smuggling;
     mod stale_credentials;
     mod starttls_command_injection;

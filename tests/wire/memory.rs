@@ -1,9 +1,7 @@
 //! What an idle session costs, and what is left of the work for logins.
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-
 use crate::harness::tls::Client;
-use crate::harness::{Auth, Backend, Conn, Identity, Proxy, Subject, Wanted};
+use crate::harness::{Auth, Backend, Conn, Identity, Proxy, Subject, Wanted, raise_descriptors};
 
 const SESSIONS: usize = 1000;
 
@@ -50,7 +48,7 @@ fn what_a_password_costs_is_given_back() {
     clients.iter_mut().for_each(|client| {
         client.expect("a NO Invalid login or password\r\n");
     });
-    let left = memory(&proxy);
+    let left = proxy.memory();
     assert!(left < LIMIT, "{left} bytes when {LOGINS} passwords have been checked");
 }
 
@@ -67,9 +65,9 @@ fn measure(server: &str, connect: impl Fn(&Proxy) -> Conn) -> usize {
     let files = Wanted::new("mail.test").by(&Identity::root("root")).files("server");
     let proxy = Proxy::start(&files, &conf, &[("auth", auth.address())]);
     let mut sessions: Vec<_> = (0..WARM_UP).map(|_| log_in(connect(&proxy), &backend)).collect();
-    let before = memory(&proxy);
+    let before = proxy.memory();
     sessions.extend((0..SESSIONS).map(|_| log_in(connect(&proxy), &backend)));
-    let each = memory(&proxy).saturating_sub(before) / SESSIONS;
+    let each = proxy.memory().saturating_sub(before) / SESSIONS;
     println!("{each} bytes for each idle session");
     let (client, server) = sessions.last_mut().unwrap();
     server.send("* 1 EXISTS\r\n");
@@ -87,20 +85,4 @@ fn log_in(mut client: Conn, backend: &Backend) -> (Conn, Conn) {
     server.send("t OK in\r\n");
     client.expect("t OK in\r\n");
     (client, server)
-}
-
-/// What the process alone has in memory, bytes. Its program is shared with those that other tests run at the time, so its
-/// share of that changes when they end.
-fn memory(proxy: &Proxy) -> usize {
-    let pid = std::fs::read_to_string(proxy.prefix().join("pid")).unwrap();
-    let rollup = std::fs::read_to_string(format!("/proc/{}/smaps_rollup", pid.trim())).unwrap();
-    let line = rollup.lines().find(|line| line.starts_with("Pss_Anon:")).unwrap();
-    let kilobytes: usize = line.split_whitespace().nth(1).unwrap().parse().unwrap();
-    kilobytes * 1024
-}
-
-/// This process holds both ends of every session that it does not hold itself.
-fn raise_descriptors() {
-    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).unwrap();
 }

@@ -28,8 +28,18 @@ pub(crate) use wire::Wire;
 
 use std::time::Duration;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
 /// How long an awaited event may take; generous, since only a failing test ever waits this long.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(15);
 
 /// How long nothing must happen for a test to believe that nothing will.
 pub(crate) const QUIET: Duration = Duration::from_millis(150);
+
+/// Lets this process have as many descriptors as it may, and tells how many: it holds both ends of every session that it
+/// does not hold itself.
+pub(crate) fn raise_descriptors() -> usize {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).unwrap();
+    maximum.map_or(usize::MAX, |maximum| maximum.try_into().unwrap_or(usize::MAX))
+}

@@ -53,6 +53,16 @@ impl Proxy {
         self.prefix.path()
     }
 
+    /// What the process alone has in memory, bytes. Its program is shared with those that other tests run at the time, so
+    /// its share of that changes when they end.
+    pub(crate) fn memory(&self) -> usize {
+        let pid = fs::read_to_string(self.prefix.path().join("pid")).unwrap();
+        let rollup = fs::read_to_string(format!("/proc/{}/smaps_rollup", pid.trim())).unwrap();
+        let line = rollup.lines().find(|line| line.starts_with("Pss_Anon:")).unwrap();
+        let kilobytes: usize = line.split_whitespace().nth(1).unwrap().parse().unwrap();
+        kilobytes * 1024
+    }
+
     /// What is in the error log by now.
     pub(crate) fn log(&self) -> String {
         let read = |name: &str| {
