@@ -154,7 +154,7 @@ pub struct Dispatcher {
 
 struct Thread {
     sessions: Arc<AtomicUsize>,
-    /// None for the thread that accepts.
+    /// None for the thread that accepts. What waits in it holds permits, so it is no longer than `worker_connections`.
     queue: Option<UnboundedSender<Accepted>>,
 }
 

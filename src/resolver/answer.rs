@@ -5,7 +5,10 @@ use std::net::IpAddr;
 use hickory_proto::op::{Message, Query, ResponseCode};
 use hickory_proto::rr::{Name, RData, Record};
 
-use super::Failure;
+use super::{Failure, MAX_ALIASES};
+
+/// How many addresses of a name are taken: over TCP an answer may have thousands, and it is kept.
+const MAX_ADDRESSES: usize = 32;
 
 /// What a response comes to.
 #[derive(Debug, PartialEq, Eq)]
@@ -21,7 +24,7 @@ pub(super) enum Answer {
 pub(super) enum Data {
     /// The first PTR record.
     Pointer(Name),
-    /// All A or AAAA records.
+    /// The A or AAAA records, as many as [`MAX_ADDRESSES`].
     Addresses(Vec<IpAddr>),
 }
 
@@ -54,7 +57,7 @@ pub(super) fn read(response: &Message, query: &Query) -> Result<(Answer, u32), F
 /// Follows CNAME records; a circle ends somewhere in it.
 fn end_of_aliases<'a>(records: &'a [Record], start: &'a Name) -> (&'a Name, u32) {
     let (mut name, mut ttl) = (start, u32::MAX);
-    for _ in records {
+    for _ in records.iter().take(MAX_ALIASES) {
         let alias = records.iter().find_map(|record| match &record.data {
             RData::CNAME(target) if record.name == *name => Some((&target.0, life(record))),
             _ => None,
@@ -80,5 +83,7 @@ fn data(records: &[&Record]) -> Option<Data> {
         RData::AAAA(address) => Some(IpAddr::V6(address.0)),
         _ => None,
     });
-    pointer.or_else(|| Some(addresses.collect::<Vec<_>>()).filter(|all| !all.is_empty()).map(Data::Addresses))
+    pointer.or_else(|| {
+        Some(addresses.take(MAX_ADDRESSES).collect::<Vec<_>>()).filter(|all| !all.is_empty()).map(Data::Addresses)
+    })
 }

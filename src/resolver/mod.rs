@@ -35,7 +35,7 @@ pub const UNAVAILABLE: &str = "[UNAVAILABLE]";
 /// The name of a client that may have one, if only DNS worked; also that of a client on a Unix domain socket.
 pub const TEMPUNAVAIL: &str = "[TEMPUNAVAIL]";
 
-/// How often an alias is followed.
+/// How often an alias is followed, within an answer and by another question.
 const MAX_ALIASES: usize = 8;
 
 /// How long a server is waited for at most before the next is asked too, as in nginx.
