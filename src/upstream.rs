@@ -49,6 +49,7 @@ pub async fn log_in(
         }
         Err(error) => {
             if back.is_bad_login(&error) {
+                drop(stream);
                 let late = session.count_bad_login();
                 if !late.is_zero() {
                     session.keep_waiting(front, late).await?;

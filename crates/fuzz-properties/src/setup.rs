@@ -57,7 +57,7 @@ impl Setup {
             auth: self.mechanisms(),
             client_buffer: self.client_buffer(),
             max_errors: 5,
-            max_commands: 20,
+            max_commands: 100,
             starttls: self.starttls(),
         })
     }
@@ -68,7 +68,7 @@ impl Setup {
             capabilities: vec!["TOP".to_owned(), "USER".to_owned()],
             auth: self.mechanisms(),
             max_errors: 5,
-            max_commands: 20,
+            max_commands: 100,
             starttls: self.starttls(),
         })
     }
@@ -80,7 +80,7 @@ impl Setup {
             auth: self.mechanisms(),
             client_buffer: self.client_buffer(),
             max_errors: 5,
-            max_commands: 20,
+            max_commands: 100,
             starttls: self.starttls(),
         })
     }
