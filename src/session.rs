@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use gatepost_proto::{Attempt, FrontEnd, Output, Refusal, Rejection, Step, imap, pop3, smtp};
+use gatepost_proto::{Attempt, FrontEnd, Method, Output, Refusal, Rejection, Step, imap, pop3, smtp};
 use tokio::time::{Instant, sleep_until, timeout_at};
 use zeroize::Zeroize;
 
@@ -24,6 +24,8 @@ use crate::relay::{End, Limits, Relay, Side};
 use crate::service::{Door, Service};
 use crate::session_log::SessionLog;
 use crate::stream::{ReadFailed, Stream, WriteFailed};
+use crate::tls::facts::Facts;
+use crate::tls::options::VerifyClient;
 use crate::{logins, preamble, upstream};
 
 /// How long the last words may take, even where no time is left.
@@ -223,6 +225,10 @@ impl Session {
     async fn authenticate(&mut self, front: &mut Front, attempt: &Attempt) -> Result<Option<auth::Route>, Ended> {
         self.log.context.action = "in http auth state";
         self.weigh(front, attempt).await?;
+        if attempt.method == Method::External && self.lacks_certificate() {
+            let rejection = Rejection { text: b"No required SSL certificate".to_vec(), code: None };
+            return self.reject(front, &rejection, Duration::ZERO, Duration::ZERO).await.map(|()| None);
+        }
         let service = self.service.clone();
         let resolver = service.resolver.as_ref().map(|resolver| (resolver, service.conf.resolver_timeout));
         let protocol = service.conf.protocol();
@@ -254,6 +260,13 @@ impl Session {
 
     /// Tells the client that its login failed, after `wait` or `late`, whichever is longer. It may try again if there is a
     /// `wait`.
+    /// Whether there is nothing that EXTERNAL could go by, though clients are asked for it. A bad certificate has ended the
+    /// session before, but with `optional_no_ca`: there the authentication server looks at it.
+    fn lacks_certificate(&self) -> bool {
+        let has_one = self.client.tls.as_ref().is_some_and(Facts::has_certificate);
+        self.service.verify_client() != VerifyClient::Off && !has_one
+    }
+
     async fn reject(
         &mut self,
         front: &mut Front,

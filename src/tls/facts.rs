@@ -42,6 +42,11 @@ impl Facts {
         facts
     }
 
+    /// Whether the client has shown a certificate.
+    pub fn has_certificate(&self) -> bool {
+        !self.serial.is_empty()
+    }
+
     /// In the form that goes into a request.
     pub fn for_request(&self) -> Tls<'_> {
         Tls {
