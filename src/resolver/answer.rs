@@ -1,8 +1,9 @@
 //! What a response says about a question.
 
+use std::io::{self, ErrorKind};
 use std::net::IpAddr;
 
-use hickory_proto::op::{Message, Query, ResponseCode};
+use hickory_proto::op::{Message, MessageType, Query, ResponseCode};
 use hickory_proto::rr::{Name, RData, Record};
 
 use super::{Failure, MAX_ALIASES};
@@ -26,6 +27,24 @@ pub(super) enum Data {
     Pointer(Name),
     /// The A or AAAA records, as many as [`MAX_ADDRESSES`].
     Addresses(Vec<IpAddr>),
+}
+
+/// The message, if it answers the question.
+///
+/// # Errors
+/// [`ErrorKind::InvalidData`] if it seems to, but cannot be read.
+pub(super) fn message(bytes: &[u8], question: &Message) -> io::Result<Option<Message>> {
+    if !bytes.starts_with(&question.metadata.id.to_be_bytes()) {
+        return Ok(None);
+    }
+    let answer = Message::from_vec(bytes).map_err(invalid)?;
+    let ours = answer.metadata.message_type == MessageType::Response && answer.queries == question.queries;
+    Ok(ours.then_some(answer))
+}
+
+/// As an error of a connection.
+pub(super) fn invalid(error: impl std::error::Error + Send + Sync + 'static) -> io::Error {
+    io::Error::new(ErrorKind::InvalidData, error)
 }
 
 /// Reads a response to the query, along the aliases in it: what it says, and how long that is good, seconds.
@@ -86,4 +105,12 @@ fn data(records: &[&Record]) -> Option<Data> {
     pointer.or_else(|| {
         Some(addresses.take(MAX_ADDRESSES).collect::<Vec<_>>()).filter(|all| !all.is_empty()).map(Data::Addresses)
     })
+}
+
+/// The name as text, if it has only the characters of RFC 1034, section 3.5.
+pub(super) fn host_name(name: &Name) -> Option<String> {
+    let good = |label: &[u8]| label.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-');
+    let labels: Option<Vec<&str>> =
+        name.iter().map(|label| std::str::from_utf8(label).ok().filter(|_| good(label))).collect();
+    labels.filter(|labels| !labels.is_empty()).map(|labels| labels.join("."))
 }

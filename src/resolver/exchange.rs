@@ -3,11 +3,11 @@
 use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use hickory_proto::op::{Message, MessageType, Query};
+use hickory_proto::op::{Message, Query};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
 
-use super::Failure;
+use super::{Failure, answer};
 
 /// More than a server sends over UDP to somebody who does not ask for more.
 const MAX_DATAGRAM: usize = 4096;
@@ -37,7 +37,7 @@ async fn over_udp(server: SocketAddr, question: &Message) -> io::Result<Message>
     let mut buffer = vec![0; MAX_DATAGRAM];
     loop {
         let size = socket.recv(&mut buffer).await?;
-        if let Some(answer) = read(&buffer[..size], question)? {
+        if let Some(answer) = answer::message(&buffer[..size], question)? {
             return Ok(answer);
         }
     }
@@ -46,30 +46,13 @@ async fn over_udp(server: SocketAddr, question: &Message) -> io::Result<Message>
 async fn over_tcp(server: SocketAddr, question: &Message) -> io::Result<Message> {
     let mut stream = TcpStream::connect(server).await?;
     let question_bytes = bytes(question)?;
-    let length = u16::try_from(question_bytes.len()).map_err(invalid)?;
+    let length = u16::try_from(question_bytes.len()).map_err(answer::invalid)?;
     stream.write_all(&[&length.to_be_bytes()[..], &question_bytes].concat()).await?;
-    let mut answer = vec![0; stream.read_u16().await?.into()];
-    stream.read_exact(&mut answer).await?;
-    read(&answer, question)?.ok_or_else(|| ErrorKind::InvalidData.into())
+    let mut answer_bytes = vec![0; stream.read_u16().await?.into()];
+    stream.read_exact(&mut answer_bytes).await?;
+    answer::message(&answer_bytes, question)?.ok_or_else(|| ErrorKind::InvalidData.into())
 }
 
 fn bytes(question: &Message) -> io::Result<Vec<u8>> {
-    question.to_vec().map_err(invalid)
-}
-
-fn invalid(error: impl std::error::Error + Send + Sync + 'static) -> io::Error {
-    io::Error::new(ErrorKind::InvalidData, error)
-}
-
-/// The message, if it answers the question.
-///
-/// # Errors
-/// [`ErrorKind::InvalidData`] if it seems to, but cannot be read.
-fn read(bytes: &[u8], question: &Message) -> io::Result<Option<Message>> {
-    if !bytes.starts_with(&question.metadata.id.to_be_bytes()) {
-        return Ok(None);
-    }
-    let answer = Message::from_vec(bytes).map_err(invalid)?;
-    let ours = answer.metadata.message_type == MessageType::Response && answer.queries == question.queries;
-    Ok(ours.then_some(answer))
+    question.to_vec().map_err(answer::invalid)
 }

@@ -12,7 +12,10 @@
 mod answer;
 mod cache;
 mod exchange;
+mod failure;
 mod forward;
+#[cfg(test)]
+mod hostile;
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -26,8 +29,9 @@ use tokio::task::JoinSet;
 use tokio::time;
 
 use crate::config;
-use answer::{Answer, Data};
+use answer::{Answer, Data, host_name};
 use cache::Cache;
+pub use failure::Failure;
 
 /// The name of a client that has none, or none that leads back to it; also where there is no `resolver`.
 pub const UNAVAILABLE: &str = "[UNAVAILABLE]";
@@ -57,19 +61,6 @@ pub struct Complaint {
     pub action: &'static str,
     /// The message.
     pub message: String,
-}
-
-/// Why there is no answer. `Display` gives nginx's number and words.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Failure {
-    /// The name does not exist, or has no such record.
-    NotFound,
-    /// The answer makes no sense.
-    Format,
-    /// The server says so, by this response code.
-    Code(u16),
-    /// No answer came.
-    TimedOut,
 }
 
 /// A `resolver` directive at work.
@@ -210,39 +201,9 @@ impl Host {
     }
 }
 
-impl Failure {
-    /// The more telling of two.
-    fn or(self, other: Failure) -> Failure {
-        if other == Failure::TimedOut { self } else { other }
-    }
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (number, text) = match self {
-            Failure::Format => (1, "Format error"),
-            Failure::NotFound => (3, "Host not found"),
-            Failure::TimedOut => (110, "Operation timed out"),
-            Failure::Code(2) => (2, "Server failure"),
-            Failure::Code(4) => (4, "Unimplemented"),
-            Failure::Code(5) => (5, "Operation refused"),
-            Failure::Code(other) => (*other, "Unknown error"),
-        };
-        write!(f, "{number}: {text}")
-    }
-}
-
 fn rooted(mut name: Name) -> Name {
     name.set_fqdn(true);
     name
-}
-
-/// The name as text, if it has only the characters of RFC 1034, section 3.5.
-fn host_name(name: &Name) -> Option<String> {
-    let good = |label: &[u8]| label.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-');
-    let labels: Option<Vec<&str>> =
-        name.iter().map(|label| std::str::from_utf8(label).ok().filter(|_| good(label))).collect();
-    labels.filter(|labels| !labels.is_empty()).map(|labels| labels.join("."))
 }
 
 #[cfg(test)]

@@ -10,6 +10,8 @@
 mod challenge;
 mod file;
 mod hashing;
+#[cfg(test)]
+mod hostile;
 mod passwd;
 mod password;
 
