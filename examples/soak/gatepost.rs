@@ -189,7 +189,8 @@ impl Gatepost {
     pub(crate) fn alarming(&self) -> Vec<String> {
         let log = self.said();
         let serious = |line: &&str| ["[alert]", "[emerg]", "panicked"].iter().any(|word| line.contains(word));
-        let expected = |line: &&str| ["exited on signal 9", "no such directive"].iter().any(|word| line.contains(word));
+        let expected =
+            |line: &&str| ["exited on signal 9", "unknown directive \"no\""].iter().any(|word| line.contains(word));
         log.lines().filter(serious).filter(|line| !expected(line)).map(str::to_owned).collect()
     }
 
