@@ -160,7 +160,9 @@ impl Gatepost {
     /// Has the logs opened anew, having moved them away.
     pub(crate) async fn rotate_logs(&self) -> Result<()> {
         let path = |name: &str| self.directory.path().join(name);
-        fs::rename(path("error.log"), path("error.log.1"))?;
+        let mut kept = fs::File::options().append(true).create(true).open(path("error.log.1"))?;
+        std::io::copy(&mut fs::File::open(path("error.log"))?, &mut kept)?;
+        fs::remove_file(path("error.log"))?;
         self.signal(Signal::USR1)?;
         self.until("a new log", || path("error.log").exists().then_some(())).await
     }
@@ -203,7 +205,7 @@ impl Gatepost {
     }
 
     /// The log.
-    fn said(&self) -> String {
+    pub(crate) fn said(&self) -> String {
         let read = |name| fs::read(self.directory.path().join(name)).unwrap_or_default();
         ["stderr", "error.log.1", "error.log"].map(|name| String::from_utf8_lossy(&read(name)).into_owned()).concat()
     }

@@ -93,7 +93,9 @@ async fn soak(options: &Options) -> Result<Report> {
     let gatepost = site.gatepost.read().await;
     let after = gatepost.settled(&before).await?;
     if counts.errors() > 0 {
-        eprintln!("{}", gatepost.said_of(&counts.mistakes));
+        let log = std::env::temp_dir().join(format!("gatepost-soak-{}.log", options.seed));
+        std::fs::write(&log, gatepost.said())?;
+        eprintln!("{}\nThe whole log is in {}.", gatepost.said_of(&counts.mistakes), log.display());
     }
     let alarming = gatepost.alarming();
     drop(gatepost);

@@ -1,7 +1,7 @@
 //! What is left of a login in the memory of the process: nothing.
 
 use std::fs;
-use std::io::{Read as _, Seek as _, SeekFrom};
+use std::os::unix::fs::FileExt as _;
 
 use crate::harness::tls::{Client, Server};
 use crate::harness::upstream::UPSTREAMS;
@@ -11,45 +11,65 @@ use crate::harness::{Conn, Reply, Subject, Wanted, Wire, b64};
 const PASSWORD: &str = "xyzzy-canary-of-the-client-4711";
 const OTHER: &str = "plugh-canary-of-the-server-0815";
 
-/// How much is looked through at once, bytes, and how much of that again with what follows.
-const BLOCK: usize = 1 << 20;
-const OVERLAP: usize = 64;
+/// A page, bytes.
+const PAGE: u64 = 4096;
 
 /// Where in the memory of the process each of the texts is.
 fn found(wire: &Wire, texts: &[String]) -> Vec<String> {
     let pid = fs::read_to_string(wire.prefix().join("pid")).unwrap().trim().to_owned();
-    let mut memory = fs::File::open(format!("/proc/{pid}/mem")).unwrap();
+    let memory = fs::File::open(format!("/proc/{pid}/mem")).unwrap();
+    let pages = fs::File::open(format!("/proc/{pid}/pagemap")).unwrap();
     let mut found = Vec::new();
-    let mut block = vec![0; BLOCK];
     for line in fs::read_to_string(format!("/proc/{pid}/maps")).unwrap().lines() {
         let fields: Vec<&str> = line.split_whitespace().collect();
+        if !fields[1].starts_with("rw") {
+            continue;
+        }
         let (from, to) = fields[0].split_once('-').unwrap();
-        let [mut from, to] = [from, to].map(|address| u64::from_str_radix(address, 16).unwrap());
-        while fields[1].starts_with("rw") && from < to {
-            let length = BLOCK.min((to - from) as usize);
-            memory.seek(SeekFrom::Start(from)).unwrap();
+        let [from, to] = [from, to].map(|address| u64::from_str_radix(address, 16).unwrap());
+        for (from, to) in there(&pages, from, to) {
+            let mut bytes = vec![0; (to - from) as usize];
             // Some mappings cannot be read by anybody.
-            if memory.read_exact(&mut block[..length]).is_err() {
-                break;
+            if memory.read_exact_at(&mut bytes, from).is_err() {
+                continue;
             }
             for text in texts {
-                if let Some(at) = position(&block[..length], text.as_bytes()) {
-                    let around = &block[at.saturating_sub(40)..(at + text.len() + 40).min(length)];
+                if let Some(at) = position(&bytes, text.as_bytes()) {
+                    let around = &bytes[at.saturating_sub(40)..(at + text.len() + 40).min(bytes.len())];
                     let place = fields.get(5).unwrap_or(&"anonymous memory");
                     found.push(format!("{text} in {place}: {}", around.escape_ascii()));
                 }
             }
-            if length < BLOCK {
-                break;
-            }
-            from += (BLOCK - OVERLAP) as u64;
         }
     }
     found
 }
 
+/// The parts of that mapping that have memory: allocators reserve much more than they use.
+fn there(pages: &fs::File, from: u64, to: u64) -> Vec<(u64, u64)> {
+    let mut entries = vec![0; ((to - from) / PAGE * 8) as usize];
+    if pages.read_exact_at(&mut entries, from / PAGE * 8).is_err() {
+        return Vec::new();
+    }
+    let mut parts: Vec<(u64, u64)> = Vec::new();
+    for (index, entry) in entries.chunks_exact(8).enumerate() {
+        // The highest bits: in memory, or swapped out.
+        if entry[7] >> 6 == 0 {
+            continue;
+        }
+        let at = from + index as u64 * PAGE;
+        match parts.last_mut() {
+            Some(part) if part.1 == at => part.1 += PAGE,
+            _ => parts.push((at, at + PAGE)),
+        }
+    }
+    parts
+}
+
 #[track_caller]
 fn has_forgotten(wire: &Wire, user: &str) {
+    // Something that is there is found.
+    assert_ne!(found(wire, &["proxy.test".to_owned()]), [""; 0]);
     let texts = [PASSWORD, OTHER].map(|secret| [secret.to_owned(), b64(secret)[..32].to_owned()]).concat();
     let plain = [PASSWORD, OTHER].map(|secret| b64(format!("\0{user}\0{secret}"))[8..32].to_owned());
     assert_eq!(found(wire, &[texts, plain.to_vec()].concat()), [""; 0]);
