@@ -28,8 +28,8 @@ mod library;
 
 pub(super) use self::library::{
     ALWAYS, PEERS_FAULTS, add_to_chain, adopt_options, compress_certificates, conf_commands, limit_tickets, noted_end,
-    on_client_hello, open_failed, send_one_ticket, set_dh_parameters, set_session_timeout, shed_after_handshake,
-    verdict, version, without_tickets,
+    on_client_hello, open_failed, set_dh_parameters, set_session_timeout, shed_after_handshake, verdict, version,
+    without_tickets,
 };
 
 /// Empties this thread's error queue: what an earlier call left there would be taken for the next one's.
@@ -248,6 +248,13 @@ pub(super) enum Renew {
     Keep,
     /// The client gets a new one.
     Replace,
+}
+
+/// Sends one ticket behind a full handshake, as behind one that resumes a session: each client takes up as many sessions
+/// as it likes by one ticket, and making a ticket takes a twentieth of the time of a handshake.
+pub(super) fn send_one_ticket(context: &mut SslContextBuilder) {
+    // SAFETY: the context lives. The call cannot fail with this number.
+    unsafe { sys::SSL_CTX_set_num_tickets(context.as_ptr(), 1) };
 }
 
 /// Encrypts tickets with the keys that `K` gives.

@@ -160,9 +160,6 @@ pub(super) fn ticket_digest() -> *const sys::EVP_MD {
     unsafe { sys::EVP_sha256() }
 }
 
-/// Sends one ticket behind a full handshake. This library sends two, whatever one says.
-pub(in crate::tls) fn send_one_ticket(_: &mut SslContextBuilder) {}
-
 /// Sets what encrypts and decrypts tickets.
 pub(super) fn set_ticket_callback(context: &mut SslContextBuilder, callback: TicketCallback) {
     // SAFETY: the context lives, and the callback has the type that the call wants.

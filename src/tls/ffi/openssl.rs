@@ -282,13 +282,6 @@ pub(super) fn ticket_digest() -> *const sys::EVP_MD {
     SHA_256.as_deref().unwrap_or(Md::sha256()).as_ptr()
 }
 
-/// Sends one ticket behind a full handshake, as behind one that resumes a session: each client takes up as many sessions
-/// as it likes by one ticket, and making a ticket takes a twentieth of the time of a handshake.
-pub(in crate::tls) fn send_one_ticket(context: &mut SslContextBuilder) {
-    // Fails only without memory, and then there are two.
-    let _ = context.set_num_tickets(1);
-}
-
 /// Sets what encrypts and decrypts tickets.
 pub(super) fn set_ticket_callback(context: &mut SslContextBuilder, callback: TicketCallback) {
     const SET_TLSEXT_TICKET_KEY_CB: c_int = 72;

@@ -40,6 +40,20 @@ async fn by_ticket() {
 }
 
 #[tokio::test]
+async fn a_client_gets_one_ticket_at_a_time() {
+    let world = World::new();
+    let entrance = entrance(&world.options());
+    let mut meeting = client(SslVersion::TLS1_3).connect(&entrance).await;
+    meeting.talk().await;
+    assert_eq!(meeting.sessions.lock().unwrap().len(), 1);
+    let session = meeting.session().await;
+    let mut again = client(SslVersion::TLS1_3).resuming(&session).connect(&entrance).await;
+    again.talk().await;
+    assert!(again.resumed());
+    assert_eq!(again.sessions.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
 async fn by_a_cache_that_server_blocks_share() {
     let world = World::new();
     let options = ServerOptions { session_tickets: false, session_cache: shared(), ..world.options() };
