@@ -105,7 +105,7 @@ pub enum Value<'a> {
     Ip(IpAddr),
     /// All clients on Unix domain sockets, as in nginx.
     Unix,
-    /// A name, in lower case.
+    /// The name of a server.
     Name(&'a str),
     /// A user, in lower case.
     User(&'a [u8]),
