@@ -4,7 +4,7 @@
 //! moved, so the relay comes here after a read that filled its buffer. The pipe is the thread's, and empty whenever nobody
 //! is in here: what the destination does not take is read out of it.
 
-use std::cell::OnceCell;
+use std::cell::Cell;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::task::{Context, Poll, ready};
@@ -28,16 +28,39 @@ struct Pipe {
 }
 
 thread_local! {
-    /// None where there is no descriptor for it.
-    static PIPE: OnceCell<Option<Pipe>> = const { OnceCell::new() };
+    /// Only ever an empty one: who uses it takes it, and puts it back when it is empty again. So whatever goes wrong in
+    /// between, nobody's bytes get to anybody else.
+    static PIPE: Cell<Option<Pipe>> = const { Cell::new(None) };
 }
 
 impl Pipe {
+    /// The thread's, or a new one; none where there is no descriptor for it.
+    fn take() -> Option<Pipe> {
+        PIPE.take().or_else(Pipe::open)
+    }
+
     fn open() -> Option<Pipe> {
         let (read, write) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).ok()?;
         // A smaller one does too.
         let _ = rustix::pipe::fcntl_setpipe_size(&write, PIPE_SIZE);
         Some(Pipe { read, write })
+    }
+
+    fn put_back(self) {
+        PIPE.set(Some(self));
+    }
+
+    /// Takes `length` bytes out, which it has.
+    fn drain(&self, length: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; length];
+        let mut filled = 0;
+        while filled < length {
+            match rustix::io::read(&self.read, &mut bytes[filled..])? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                count => filled += count,
+            }
+        }
+        Ok(bytes)
     }
 }
 
@@ -57,60 +80,53 @@ pub(super) struct Moved {
 /// # Errors
 /// What receiving says.
 pub(super) fn pass(cx: &mut Context<'_>, from: &Socket, to: &Socket) -> Poll<Option<io::Result<Moved>>> {
-    PIPE.with(|pipe| match pipe.get_or_init(Pipe::open) {
-        None => Poll::Ready(None),
-        Some(pipe) => match ready!(pass_through(pipe, cx, from, to)) {
-            Err(error) if cannot_be_spliced(&error) => Poll::Ready(None),
-            outcome => Poll::Ready(Some(outcome)),
-        },
-    })
-}
-
-fn cannot_be_spliced(error: &io::Error) -> bool {
-    matches!(Errno::from_io_error(error), Some(Errno::INVAL | Errno::NOSYS))
-}
-
-fn pass_through(pipe: &Pipe, cx: &mut Context<'_>, from: &Socket, to: &Socket) -> Poll<io::Result<Moved>> {
-    let flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
-    let receive = || Ok(rustix::pipe::splice(from, None, &pipe.write, None, LENGTH, flags)?);
-    let received = loop {
-        ready!(from.poll_ready(cx, Interest::READABLE))?;
-        match from.try_io(Interest::READABLE, receive) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            received => break received?,
+    loop {
+        if let Err(error) = ready!(from.poll_ready(cx, Interest::READABLE)) {
+            return Poll::Ready(Some(Err(error)));
         }
-    };
-    let mut moved = Moved { received, left: Vec::new(), broken: false };
+        let Some(pipe) = Pipe::take() else { return Poll::Ready(None) };
+        let receive = || Ok(rustix::pipe::splice(from, None, &pipe.write, None, LENGTH, FLAGS)?);
+        match from.try_io(Interest::READABLE, receive) {
+            Ok(received) => return Poll::Ready(Some(send(pipe, received, to))),
+            Err(error) => {
+                pipe.put_back();
+                match Errno::from_io_error(&error) {
+                    Some(Errno::INVAL | Errno::NOSYS) => return Poll::Ready(None),
+                    _ if error.kind() == io::ErrorKind::WouldBlock => {}
+                    _ => return Poll::Ready(Some(Err(error))),
+                }
+            }
+        }
+    }
+}
+
+/// Moves on what was received.
+fn send(pipe: Pipe, received: usize, to: &Socket) -> io::Result<Moved> {
+    let mut broken = false;
     let mut rest = received;
     while rest > 0 {
-        match rustix::pipe::splice(&pipe.read, None, to, None, rest, flags) {
+        match rustix::pipe::splice(&pipe.read, None, to, None, rest, FLAGS) {
             Ok(sent) if sent > 0 => rest -= sent,
+            // Whoever cannot be spliced to can be written to.
             Err(Errno::AGAIN | Errno::INVAL | Errno::NOSYS) => break,
             _ => {
-                moved.broken = true;
+                broken = true;
                 break;
             }
         }
     }
-    moved.left = drain(pipe, rest);
-    Poll::Ready(Ok(moved))
+    let left = pipe.drain(rest)?;
+    pipe.put_back();
+    Ok(Moved { received, left, broken })
 }
 
-/// Takes `length` bytes out of the pipe, which has them.
-fn drain(pipe: &Pipe, length: usize) -> Vec<u8> {
-    let mut bytes = vec![0; length];
-    let mut filled = 0;
-    while filled < length {
-        match rustix::io::read(&pipe.read, &mut bytes[filled..]) {
-            Ok(count) if count > 0 => filled += count,
-            outcome => unreachable!("the pipe has these bytes: {outcome:?}"),
-        }
-    }
-    bytes
-}
+const FLAGS: SpliceFlags = SpliceFlags::MOVE.union(SpliceFlags::NONBLOCK);
 
 /// Whether this thread has spliced.
 #[cfg(test)]
 pub(super) fn was_used() -> bool {
-    PIPE.with(|pipe| pipe.get().is_some_and(Option::is_some))
+    let pipe = PIPE.take();
+    let used = pipe.is_some();
+    PIPE.set(pipe);
+    used
 }
