@@ -17,7 +17,7 @@ use tokio::time::{sleep, timeout};
 use crate::client::{Shown, Target, Way};
 use crate::servers::Servers;
 use crate::tls::Certificates;
-use crate::usage::Usage;
+use crate::usage::{THREADS, Usage};
 use crate::weather::{Fault, Phase, Plan};
 use crate::wire::{Protocol, Security};
 
@@ -313,7 +313,7 @@ fn configure(directory: &Path, places: &[Place], auth: [SocketAddr; 3], descript
     let servers: String = places.iter().map(|place| server(place, auth)).collect();
     let (timeout, proxy_timeout) = (TIMEOUT.as_secs(), PROXY_TIMEOUT.as_secs());
     let conf = format!(
-        "worker_processes 2;\n\
+        "worker_processes {THREADS};\n\
          worker_rlimit_nofile {descriptors};\n\
          pid pid;\n\
          error_log error.log info;\n\

@@ -100,8 +100,9 @@ async fn soak(options: &Options) -> Result<Report> {
     let alarming = gatepost.alarming();
     drop(gatepost);
     let site = Arc::into_inner(site).context("somebody is still there")?;
+    let still = site.servers.weather.still();
     let quits = site.gatepost.into_inner().quit().await.is_ok();
-    Ok(Report { seed: options.seed, time: begin.elapsed(), counts, survived, before, after, alarming, quits })
+    Ok(Report { seed: options.seed, time: begin.elapsed(), counts, survived, still, before, after, alarming, quits })
 }
 
 /// A client that comes again and again.

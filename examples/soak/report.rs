@@ -13,6 +13,8 @@ pub(crate) struct Report {
     pub(crate) time: Duration,
     pub(crate) counts: Counts,
     pub(crate) survived: Survived,
+    /// How often the machine stood still.
+    pub(crate) still: u64,
     /// What the worker held when it had served somebody, and what it holds when all have left.
     pub(crate) before: Usage,
     pub(crate) after: Usage,
@@ -22,15 +24,10 @@ pub(crate) struct Report {
     pub(crate) quits: bool,
 }
 
-/// Connections to the authentication server that may be kept: for each thread of the worker.
-const KEPT: usize = 2 * 128;
-
 impl Report {
     /// What has leaked: descriptors, connections beyond those that are kept, sessions that a stop still waits for.
     fn leaks(&self) -> usize {
-        self.after.descriptors.saturating_sub(self.before.descriptors)
-            + self.after.kept.saturating_sub(KEPT)
-            + usize::from(!self.quits)
+        self.after.leaked_since(&self.before) + usize::from(!self.quits)
     }
 
     /// Whether all is well.
@@ -58,6 +55,7 @@ impl Report {
         for (name, count) in &self.survived {
             row(&format!("  {name}"), count.to_string());
         }
+        row("times that the machine stood still", self.still.to_string());
         row("errors", counts.errors().to_string());
         row("  lost: ended early, and nothing was wrong", counts.lost.to_string());
         row("  wrong: not what was sent", counts.wrong.to_string());
@@ -65,6 +63,7 @@ impl Report {
         row("leaks", self.leaks().to_string());
         row("  descriptors, before and after", format!("{} / {}", before.descriptors, after.descriptors));
         row("  kept connections to the authentication server", after.kept.to_string());
+        row("  ends of pipes, before and after", format!("{} / {}", before.pipes, after.pipes));
         row("  sessions that a graceful stop waits for", if self.quits { "0" } else { "some" }.to_owned());
         row(
             "memory of the worker, before and after, KB",

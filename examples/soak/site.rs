@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use openssl::ssl::SslContext;
 use tokio::sync::RwLock;
+use tokio::time::sleep;
 
 use crate::client::{self, Ending, Session};
 use crate::gatepost::Gatepost;
@@ -13,6 +14,7 @@ use crate::machine;
 use crate::servers::Servers;
 use crate::tally::{Counts, Tally};
 use crate::tls::Certificates;
+use crate::weather::PULSE;
 use crate::wire::Security;
 
 /// A Gatepost between clients and servers.
@@ -33,6 +35,8 @@ impl Site {
         let servers = Servers::start(certificates.files(Security::Ecdsa).expect("there is one"), &tally).await?;
         let gatepost = Gatepost::start(binary, &servers, &certificates, descriptors).await?;
         let gatepost = RwLock::new(gatepost);
+        let weather = servers.weather.clone();
+        tokio::spawn(async move { weather.watch().await });
         Ok(Site { tally, servers, gatepost, tls: client::tls()?, _certificates: certificates })
     }
 
@@ -41,6 +45,10 @@ impl Site {
         let begin = self.servers.weather.sky_at_begin();
         let target = self.gatepost.read().await.target(session.protocol, session.way, session.name.plan);
         let ending = client::run(session, &target, &self.tls).await;
+        if !matches!(ending, Ending::Done { .. }) {
+            // Until it is known whether the machine stood still.
+            sleep(2 * PULSE).await;
+        }
         let clear = begin.was_clear_until(&self.servers.weather.sky());
         self.tally.add(|counts| count(counts, session, &ending, clear));
     }

@@ -3,10 +3,14 @@
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 /// How long after an outage everything must work again.
 pub(crate) const RECOVERY: Duration = Duration::from_secs(1);
+
+/// How often it is seen whether the machine stands still, and from when on it does.
+pub(crate) const PULSE: Duration = Duration::from_millis(100);
+const STILL: Duration = Duration::from_secs(1);
 
 /// How a server fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,12 +121,14 @@ pub(crate) struct Sky {
     since: Instant,
     /// How many outages have begun so far.
     begun: u64,
+    /// How often the machine stood still.
+    still: u64,
 }
 
 impl Sky {
     /// Whether what began under this sky, and ends under that one, had nothing in its way.
     pub(crate) fn was_clear_until(&self, end: &Sky) -> bool {
-        self.outage.is_none() && self.begun == end.begun
+        self.outage.is_none() && self.begun == end.begun && self.still == end.still
     }
 
     /// How `who` fails.
@@ -136,15 +142,33 @@ pub(crate) struct Weather(watch::Sender<Sky>);
 
 impl Weather {
     pub(crate) fn new() -> Weather {
-        Weather(watch::Sender::new(Sky { outage: None, since: Instant::now(), begun: 0 }))
+        Weather(watch::Sender::new(Sky { outage: None, since: Instant::now(), begun: 0, still: 0 }))
     }
 
     pub(crate) fn begin(&self, outage: Outage) {
-        self.0.send_modify(|sky| *sky = Sky { outage: Some(outage), since: Instant::now(), begun: sky.begun + 1 });
+        self.0.send_modify(|sky| {
+            *sky = Sky { outage: Some(outage), since: Instant::now(), begun: sky.begun + 1, ..*sky }
+        });
     }
 
     pub(crate) fn end(&self) {
         self.0.send_modify(|sky| *sky = Sky { outage: None, since: Instant::now(), ..*sky });
+    }
+
+    /// Watches the machine. One that does nothing for longer than [`STILL`] makes time-outs of its own.
+    pub(crate) async fn watch(&self) {
+        loop {
+            let begin = Instant::now();
+            sleep(PULSE).await;
+            if begin.elapsed() > STILL {
+                self.0.send_modify(|sky| sky.still += 1);
+            }
+        }
+    }
+
+    /// How often it stood still.
+    pub(crate) fn still(&self) -> u64 {
+        self.sky().still
     }
 
     pub(crate) fn sky(&self) -> Sky {
