@@ -271,18 +271,14 @@ impl Direction {
             return self.pass(cx, source, destination);
         };
         match ready!(splice::pass(cx, from, to)) {
-            None => return self.pass(cx, source, destination),
-            Some(Err(error)) => {
-                self.broken = Some(error);
-                self.state = State::Ending;
-            }
-            Some(Ok(moved)) if moved.broken => self.abandon(),
-            Some(Ok(moved)) => {
+            Ok(None) => return self.pass(cx, source, destination),
+            Ok(Some(moved)) => {
                 self.bulk = moved.received >= BULK;
                 self.pending = moved.left;
-                if moved.received == 0 {
-                    self.state = State::Ending;
-                }
+            }
+            Err(error) => {
+                self.broken = Some(error);
+                self.state = State::Ending;
             }
         }
         Poll::Ready(())
@@ -306,7 +302,7 @@ mod tests {
     use super::*;
     use crate::addr::Address;
     use crate::stream::Stream;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
     use tokio::net::{TcpListener, TcpStream, UnixStream};
     use tokio::task::JoinHandle;
 
@@ -396,6 +392,33 @@ mod tests {
         }
         assert!(matches!(end.await.unwrap(), End::Done));
         assert!(splice::was_used());
+    }
+
+    #[tokio::test]
+    async fn urgent_data_is_left_out_and_stops_nothing() {
+        const HALF: usize = 4 * 1024 * 1024;
+        let ((client, ours), (upstream, theirs)) = (connect().await, connect().await);
+        let mut relay = Relay::new(ours, theirs, Vec::new(), Vec::new(), LIMITS);
+        let end = tokio::spawn(async move { relay.run().await });
+        let writer = tokio::spawn(async move {
+            let mut client = client;
+            client.write_all(&vec![b'a'; HALF]).await.unwrap();
+            client.writable().await.unwrap();
+            let urgent = || Ok(rustix::net::send(&client, b"!", rustix::net::SendFlags::OOB)?);
+            while client.try_io(Interest::WRITABLE, urgent).is_err() {
+                client.writable().await.unwrap();
+            }
+            client.write_all(&vec![b'b'; HALF]).await.unwrap();
+            client.shutdown().await.unwrap();
+            client
+        });
+        let mut heard = Vec::new();
+        let mut upstream = upstream;
+        upstream.read_to_end(&mut heard).await.unwrap();
+        assert_eq!(heard.len(), 2 * HALF);
+        assert!(heard[..HALF].iter().all(|byte| *byte == b'a') && heard[HALF..].iter().all(|byte| *byte == b'b'));
+        drop((upstream, writer.await.unwrap()));
+        assert!(matches!(end.await.unwrap(), End::Done));
     }
 
     #[tokio::test]

@@ -9,7 +9,6 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::task::{Context, Poll, ready};
 
-use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, SpliceFlags};
 use tokio::io::Interest;
 
@@ -66,58 +65,42 @@ impl Pipe {
 
 /// What was moved.
 pub(super) struct Moved {
-    /// How many bytes came; 0 is the end.
+    /// How many bytes came; never 0.
     pub(super) received: usize,
     /// Those of them that the destination did not take.
     pub(super) left: Vec<u8>,
-    /// Whether the destination takes nothing any more.
-    pub(super) broken: bool,
 }
 
-/// Moves what can be moved now from one socket to another. Gives nothing where that cannot be done: without a pipe, or with
-/// sockets of a kind that the kernel does not splice.
+/// Moves what can be moved now from one socket to another. Gives nothing where that is nothing, for whatever reason: then
+/// it is for a common read to find out why. There may be an end, an error, a kernel or a filter that does not splice, or
+/// urgent data, where splice(2) stops and recv(2) goes on. The socket therefore stays ready.
 ///
 /// # Errors
-/// What receiving says.
-pub(super) fn pass(cx: &mut Context<'_>, from: &Socket, to: &Socket) -> Poll<Option<io::Result<Moved>>> {
-    loop {
-        if let Err(error) = ready!(from.poll_ready(cx, Interest::READABLE)) {
-            return Poll::Ready(Some(Err(error)));
-        }
-        let Some(pipe) = Pipe::take() else { return Poll::Ready(None) };
-        let receive = || Ok(rustix::pipe::splice(from, None, &pipe.write, None, LENGTH, FLAGS)?);
-        match from.try_io(Interest::READABLE, receive) {
-            Ok(received) => return Poll::Ready(Some(send(pipe, received, to))),
-            Err(error) => {
-                pipe.put_back();
-                match Errno::from_io_error(&error) {
-                    Some(Errno::INVAL | Errno::NOSYS) => return Poll::Ready(None),
-                    _ if error.kind() == io::ErrorKind::WouldBlock => {}
-                    _ => return Poll::Ready(Some(Err(error))),
-                }
-            }
+/// When bytes got lost in the pipe.
+pub(super) fn pass(cx: &mut Context<'_>, from: &Socket, to: &Socket) -> Poll<io::Result<Option<Moved>>> {
+    ready!(from.poll_ready(cx, Interest::READABLE))?;
+    let Some(pipe) = Pipe::take() else { return Poll::Ready(Ok(None)) };
+    match rustix::pipe::splice(from, None, &pipe.write, None, LENGTH, FLAGS) {
+        Ok(received) if received > 0 => Poll::Ready(send(pipe, received, to).map(Some)),
+        _ => {
+            pipe.put_back();
+            Poll::Ready(Ok(None))
         }
     }
 }
 
-/// Moves on what was received.
+/// Moves on what was received. What cannot be spliced to the destination is left, and a common write finds out why.
 fn send(pipe: Pipe, received: usize, to: &Socket) -> io::Result<Moved> {
-    let mut broken = false;
     let mut rest = received;
     while rest > 0 {
         match rustix::pipe::splice(&pipe.read, None, to, None, rest, FLAGS) {
             Ok(sent) if sent > 0 => rest -= sent,
-            // Whoever cannot be spliced to can be written to.
-            Err(Errno::AGAIN | Errno::INVAL | Errno::NOSYS) => break,
-            _ => {
-                broken = true;
-                break;
-            }
+            _ => break,
         }
     }
     let left = pipe.drain(rest)?;
     pipe.put_back();
-    Ok(Moved { received, left, broken })
+    Ok(Moved { received, left })
 }
 
 const FLAGS: SpliceFlags = SpliceFlags::MOVE.union(SpliceFlags::NONBLOCK);
