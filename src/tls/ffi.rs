@@ -42,10 +42,13 @@ pub(super) fn clear_errors() {
     }
 }
 
-/// Whether a connection has received something that was not read yet, be it half a record.
+/// Whether a read has something to tell without input from the socket: bytes that were received and not read yet, be they
+/// half a record, or the end, which is told as often as one asks.
 pub(super) fn has_unread(ssl: &SslRef) -> bool {
     // SAFETY: it lives.
-    unsafe { SSL_has_pending(ssl.as_ptr()) == 1 }
+    unsafe {
+        SSL_has_pending(ssl.as_ptr()) == 1 || sys::SSL_get_shutdown(ssl.as_ptr()) & sys::SSL_RECEIVED_SHUTDOWN != 0
+    }
 }
 
 /// `error:0A000086:SSL routines::certificate verify failed`

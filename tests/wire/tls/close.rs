@@ -61,6 +61,17 @@ fn the_end_of_the_client_is_told_to_the_backend() {
     backend.expect("b LOGOUT\r\n").expect_close();
 }
 
+/// Its connection stays open, so nothing but close_notify tells of the end.
+#[test]
+fn the_end_of_a_client_that_waits_for_its_answers_is_told_to_the_backend() {
+    let wire = IMAP.implicit("");
+    let mut client = wire.connect().tls(Client::new());
+    IMAP.greeted(&mut client).send("t LOGIN u p\r\nb NOOP\r\n").close_notify();
+    let mut backend = wire.backend.accept();
+    backend.ask("* OK ready\r\n", "t LOGIN {1}\r\n").ask("+ go\r\n", "u {1}\r\n").ask("+ go\r\n", "p\r\n");
+    backend.send("t OK in\r\n").expect("b NOOP\r\n").expect_close();
+}
+
 #[test]
 fn a_client_that_is_cut_off_ends_the_session() {
     let wire = IMAP.implicit("");
