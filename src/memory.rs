@@ -1,7 +1,7 @@
 //! Memory: who allocates it, and when it goes back to the system.
 //!
 //! What Gatepost allocates itself comes from mimalloc, which takes a third of the time of the C library's allocator and
-//! a sixth less memory for an idle session. OpenSSL goes on with the C library's. Both keep what was freed for the next
+//! a fifth less memory for an idle session. OpenSSL goes on with the C library's. Both keep what was freed for the next
 //! time. That is right from one session to the next, and wrong after a storm: so when half of the sessions have gone, each
 //! thread gives back what it does not use ([`Tide`]).
 
