@@ -182,7 +182,7 @@ impl Dispatcher {
     }
 
     /// From now on there are so many threads, of which the first accepts. New ones get what they are to serve through the
-    /// receivers. One that is left out ends with its last session.
+    /// receivers. One that is left out ends with its last session. One whose receiver was dropped counts as not there.
     pub fn set_threads(&self, count: usize) -> Vec<Queue> {
         let mut threads = self.threads();
         threads.truncate(count);
@@ -196,8 +196,11 @@ impl Dispatcher {
         receivers
     }
 
+    /// Those that live: a thread may not have begun, for want of descriptors.
     fn threads(&self) -> MutexGuard<'_, Vec<Thread>> {
-        self.threads.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        threads.retain(|thread| thread.queue.as_ref().is_none_or(|queue| !queue.is_closed()));
+        threads
     }
 
     /// Gives the memory of the calling thread back when many sessions have ended, for ever.
@@ -238,7 +241,7 @@ impl Dispatcher {
         let accepted = Accepted { socket, peer, door, number, since, permit };
         match &thread.queue {
             None => drop(tokio::spawn(session::run(accepted))),
-            // A thread that is gone is on its way out with the whole process.
+            // It was there a moment ago; one that is gone now is on its way out with the whole process.
             Some(queue) => drop(queue.send(accepted)),
         }
     }

@@ -130,6 +130,25 @@ fn as_many_threads_as_worker_processes_says() {
 }
 
 #[test]
+fn threads_that_cannot_begin_get_no_connections() {
+    let running = Running::start("worker_rlimit_nofile 150;");
+    let worker = running.worker();
+    let threads = || fs::read_dir(format!("/proc/{}/task", worker.as_raw_nonzero())).unwrap().count();
+    let crowd: Vec<Conn> = (0..110).map(|_| running.client()).collect();
+    running.configure("worker_rlimit_nofile 150; worker_processes 20;", ONE);
+    running.reload_now();
+    let line = running.await_log("the event loop cannot start");
+    assert!(line.contains("[alert]"), "{line}");
+    assert!(threads() < 15, "{}", threads());
+    drop(crowd);
+    let _clients: Vec<Conn> = (0..30).map(|_| running.client()).collect();
+    // They are still missing, and can begin now.
+    running.reload_now();
+    assert!(threads() >= 20, "{}", threads());
+    running.session();
+}
+
+#[test]
 fn limits_of_a_worker_that_runs() {
     let running = Running::start("worker_rlimit_nofile 200; worker_rlimit_core 4096;");
     let worker = running.worker();
