@@ -56,15 +56,18 @@ fn with_worker(boot: Boot) -> Result<(), Failed> {
         say(Some(&log), level, message)
     })
     .ok_or(Failed)?;
+    let predecessor = inherited.predecessor;
+    // What the configuration does not name: clients would wait there for somebody who never accepts.
+    drop(inherited);
     let addresses: Vec<_> = prepared.sockets.iter().map(|socket| socket.address.clone()).collect();
     let listeners = addresses.into_iter().zip(sockets).collect();
-    let waiting = go_to_background(&prepared.process, inherited.predecessor.is_none(), &log)?;
+    let waiting = go_to_background(&prepared.process, predecessor.is_none(), &log)?;
     // Before the pid file says whom to send them to.
     let signals = Signals::new();
     let signals = signals.map_err(|error| fail(&log, format_args!("signals cannot be received: {error}")))?;
     let pid_file = write_pid_file(&prepared.process, &waiting, &log)?;
     title::set(&title::of_master(&source.command_line));
-    let mut master = Master::new(source, signals, pid_file, prepared, listeners, inherited.predecessor, Some(waiting));
+    let mut master = Master::new(source, signals, pid_file, prepared, listeners, predecessor, Some(waiting));
     let served = master.run();
     master.clean_up();
     master.log(Level::Notice, format_args!("exit"));

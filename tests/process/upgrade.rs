@@ -1,5 +1,7 @@
 //! Another binary in place of the running one, sockets from systemd, and what systemd is told.
 
+use std::io::ErrorKind;
+use std::net::TcpStream;
 use std::os::unix::net::UnixDatagram;
 use std::process::{Command, Stdio};
 
@@ -97,6 +99,23 @@ fn a_new_binary_that_fails_leaves_the_old_one_as_it_was() {
     await_some("old name", || (!running.prefix().join("pid.oldbin").exists()).then_some(()));
     assert_eq!(read(&running.prefix().join("pid")).trim(), running.master().as_raw_nonzero().to_string());
     running.session();
+}
+
+#[test]
+fn where_the_new_binary_does_not_listen_nobody_waits() {
+    let one = "server { listen @at@; protocol imap; }";
+    let other = free_address();
+    let mut running = Running::start_with("", &format!("{one} server {{ listen {other}; protocol pop3; }}"));
+    running.configure("", one);
+    running.signal(Signal::USR2);
+    let new = successor(&running);
+    await_worker_of(&running, new);
+    running.signal(Signal::QUIT);
+    assert!(running.end().success());
+    assert_eq!(TcpStream::connect(other).unwrap_err().kind(), ErrorKind::ConnectionRefused);
+    running.client();
+    kill_process(new, Signal::TERM).unwrap();
+    await_some("end", || (!is_alive(new)).then_some(()));
 }
 
 #[test]
