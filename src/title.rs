@@ -25,7 +25,9 @@ static PLACE: Mutex<Option<&mut [u8]>> = Mutex::new(None);
 /// To be called once, while there is one thread: it moves the environment.
 pub fn prepare() {
     let Some((start, end)) = place() else { return };
-    let environment: Vec<(OsString, OsString)> = env::vars_os().collect();
+    // `env '=x=y' gatepost` gives it a name that `set_var` does not take, and nobody asks for.
+    let environment: Vec<(OsString, OsString)> =
+        env::vars_os().filter(|(name, _)| !name.as_bytes().contains(&b'=')).collect();
     // SAFETY: nobody else uses the environment, since there is no other thread.
     unsafe {
         libc::clearenv();

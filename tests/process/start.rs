@@ -63,6 +63,18 @@ fn a_title_that_has_no_room_is_cut() {
 }
 
 #[test]
+fn an_environment_with_a_strange_name() {
+    let prefix = tempfile::tempdir().unwrap();
+    let at = free_address();
+    write(prefix.path(), "", "server { listen @at@; protocol imap; }", at, at);
+    assert!(command(prefix.path()).env("=x", "y").status().unwrap().success());
+    let master = Pid::from_raw(read(&prefix.path().join("pid")).trim().parse().unwrap()).unwrap();
+    assert!(command_line(master).starts_with("gatepost: master process"));
+    kill_process(master, Signal::TERM).unwrap();
+    await_some("end", || (!is_alive(master)).then_some(()));
+}
+
+#[test]
 fn a_worker_can_be_left_its_rights() {
     let running = Running::start("sandbox off;");
     for what in ["NoNewPrivs", "Seccomp"] {
