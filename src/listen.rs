@@ -18,7 +18,8 @@ use crate::log::{Errno, Level};
 const ATTEMPTS: u32 = 5;
 const INTERVAL: Duration = Duration::from_millis(500);
 
-/// Opens every socket that is not inherited, or none. What goes wrong is told to `say`, in nginx's words.
+/// Opens every socket that is not inherited, or none: then no file of a Unix domain socket is left either. What goes wrong
+/// is told to `say`, in nginx's words.
 pub fn open_all(
     sockets: &[&config::Socket],
     inherited: &mut Inherited,
@@ -29,20 +30,34 @@ pub fn open_all(
         say(Level::Notice, format_args!("using inherited socket {}", socket.address));
         adjust(open, socket, say);
     }
+    let mut missing: Vec<_> = sockets.iter().zip(&mut opened).filter(|(_, slot)| slot.is_none()).collect();
+    if !open_missing(&mut missing, say) {
+        let new = missing.into_iter().filter(|(_, slot)| slot.is_some());
+        remove_files(new.map(|(socket, _)| &socket.address));
+        return None;
+    }
+    opened.into_iter().collect()
+}
+
+/// Fills each place, or tells that it cannot.
+fn open_missing(
+    missing: &mut [(&&config::Socket, &mut Option<OwnedFd>)],
+    say: &dyn Fn(Level, fmt::Arguments<'_>),
+) -> bool {
     for attempt in 1..=ATTEMPTS {
-        for (socket, slot) in sockets.iter().zip(&mut opened).filter(|(_, slot)| slot.is_none()) {
+        for (socket, slot) in missing.iter_mut().filter(|(_, slot)| slot.is_none()) {
             match open(socket) {
-                Ok(descriptor) => *slot = Some(descriptor),
+                Ok(descriptor) => **slot = Some(descriptor),
                 Err(Failure { call, error }) => {
                     say(Level::Emerg, format_args!("{call} to {} failed{}", socket.address, Errno(&error)));
                     if error.kind() != io::ErrorKind::AddrInUse {
-                        return None;
+                        return false;
                     }
                 }
             }
         }
-        if opened.iter().all(Option::is_some) {
-            return opened.into_iter().collect();
+        if missing.iter().all(|(_, slot)| slot.is_some()) {
+            return true;
         }
         if attempt < ATTEMPTS {
             say(Level::Notice, format_args!("try again to bind() after 500ms"));
@@ -50,7 +65,7 @@ pub fn open_all(
         }
     }
     say(Level::Emerg, format_args!("still could not bind()"));
-    None
+    false
 }
 
 /// Gives a socket that is open the options of a new configuration, as far as they can be changed: all but `ipv6only` and
@@ -107,11 +122,16 @@ fn open(socket: &config::Socket) -> Result<OwnedFd, Failure> {
         remove_what_is_left(path, &address);
     }
     listener.bind(&address).named("bind()")?;
+    begin(&listener, socket).inspect_err(|_| remove_files([&socket.address]))?;
+    Ok(listener.into())
+}
+
+/// Lets everybody connect.
+fn begin(listener: &Socket, socket: &config::Socket) -> Result<(), Failure> {
     if let Address::Unix(path) = &socket.address {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o666)).named("chmod()")?;
     }
-    listener.listen(options.backlog).named("listen()")?;
-    Ok(listener.into())
+    listener.listen(socket.options.backlog).named("listen()")
 }
 
 /// Removes the file of a Unix domain socket where nobody listens any more: a master that was killed leaves it.

@@ -39,11 +39,16 @@ impl Master {
 
     fn try_reload(&mut self) -> Result<(), Vec<String>> {
         let prepared = self.prepare()?;
-        let (listeners, new) = self.open(&prepared)?;
-        if let Err(mistakes) = self.hand_over(&prepared, &listeners) {
-            listen::remove_files(&new);
-            return Err(mistakes);
-        }
+        let is_new = |socket: &&config::Socket| self.known(&socket.address).is_none();
+        let new: Vec<&config::Socket> = prepared.sockets.iter().filter(is_new).collect();
+        let opened = listen::open_all(&new, &mut Inherited::default(), &|level, message| self.log(level, message));
+        let refused = || vec!["the listening sockets of the new configuration cannot be opened".to_string()];
+        let opened = opened.ok_or_else(refused)?;
+        let taken = self.join(&prepared, opened).and_then(|listeners| {
+            self.hand_over(&prepared, &listeners)?;
+            Ok(listeners)
+        });
+        let listeners = taken.inspect_err(|_| listen::remove_files(new.into_iter().map(|socket| &socket.address)))?;
         self.adopt(prepared, listeners);
         Ok(())
     }
@@ -60,19 +65,18 @@ impl Master {
         Prepared::new(&self.source, config, &recording, &|level, message| self.log(level, message))
     }
 
-    /// The sockets of a configuration: those that are open already, and new ones, whose addresses it gives too.
-    fn open(&self, prepared: &Prepared) -> Result<(Listeners, Vec<Address>), Vec<String>> {
-        let known = |address: &Address| self.listeners.iter().find(|(known, _)| known == address);
-        let is_new = |socket: &&config::Socket| known(&socket.address).is_none();
-        let new: Vec<&config::Socket> = prepared.sockets.iter().filter(is_new).collect();
-        let addresses: Vec<Address> = new.iter().map(|socket| socket.address.clone()).collect();
-        let opened = listen::open_all(&new, &mut Inherited::default(), &|level, message| self.log(level, message));
-        let refused = || vec!["the listening sockets of the new configuration cannot be opened".to_string()];
-        let mut opened = opened.ok_or_else(refused)?.into_iter();
+    /// The socket that is bound to this address already.
+    fn known(&self, address: &Address) -> Option<&OwnedFd> {
+        self.listeners.iter().find(|(known, _)| known == address).map(|(_, socket)| socket)
+    }
+
+    /// The sockets of a configuration: those that are open already, and those opened for it, in its order.
+    fn join(&self, prepared: &Prepared, opened: Vec<OwnedFd>) -> Result<Listeners, Vec<String>> {
+        let mut opened = opened.into_iter();
         let mut listeners = Vec::with_capacity(prepared.sockets.len());
         for socket in &prepared.sockets {
-            let descriptor: std::io::Result<OwnedFd> = match known(&socket.address) {
-                Some((_, open)) => {
+            let descriptor: std::io::Result<OwnedFd> = match self.known(&socket.address) {
+                Some(open) => {
                     listen::adjust(open, socket, &|level, message| self.log(level, message));
                     open.try_clone()
                 }
@@ -81,7 +85,7 @@ impl Master {
             let descriptor = descriptor.map_err(|error| vec![format!("dup() failed{}", Errno(&error))])?;
             listeners.push((socket.address.clone(), descriptor));
         }
-        Ok((listeners, addresses))
+        Ok(listeners)
     }
 
     /// Has the worker take the configuration; where there is none, the next one will.

@@ -150,6 +150,19 @@ fn a_listener_that_cannot_be_opened_changes_nothing() {
 }
 
 #[test]
+fn of_listeners_that_cannot_all_be_opened_no_file_is_left() {
+    let running = Running::start("");
+    let (first, second) = (running.prefix().join("socket"), running.prefix().join("none/socket"));
+    let listen = format!("listen unix:{}; listen unix:{};", first.display(), second.display());
+    running.configure("", &format!("{ONE} server {{ {listen} protocol pop3; }}"));
+    running.signal(Signal::HUP);
+    running.await_log("the configuration stays as it is");
+    assert!(running.log().contains("none/socket failed (2: No such file or directory)"), "{}", running.log());
+    assert!(!first.exists());
+    running.session();
+}
+
+#[test]
 fn sessions_of_a_superseded_configuration_have_their_time() {
     let running = Running::start("worker_shutdown_timeout 300ms;");
     let (mut old, _old_server) = running.session();
