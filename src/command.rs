@@ -117,7 +117,7 @@ fn reload(config: &Config, voice: &Voice) -> ExitCode {
         let expected = Expected::new().map_err(trouble)?;
         expected.signal(pid).map_err(|error| not_sent(pid, libc::SIGHUP, &error))?;
         let silent = |_| (Level::Error, "no answer: whether the configuration was loaded is in the log".to_string());
-        expected.outcome().map_err(silent)?.map_err(|mistakes| (Level::Emerg, mistakes))
+        expected.outcome(pid).map_err(silent)?.map_err(|mistakes| (Level::Emerg, mistakes))
     });
     match refused {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,14 +1,17 @@
 //! How `-s reload` hears what came of it.
 //!
-//! The caller waits at a datagram socket whose name nobody can guess, and sends the number in that name with the signal.
-//! The master answers there, and itself listens to nobody. The signal is a real-time one, of which each arrives; of HUP,
-//! one would stand for all that wait.
+//! The caller waits at a datagram socket with a number in its name, and sends the number with the signal. The master
+//! answers there, and itself listens to nobody. Everybody can see such names (`/proc/net/unix`) and send something there:
+//! what does not come from the process that got the signal is not looked at. The signal is a real-time one, of which each
+//! arrives; of HUP, one would stand for all that wait.
 
 use std::io;
+use std::os::fd::AsRawFd as _;
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use rustix::net::sockopt::set_socket_passcred;
 use rustix::process::Pid;
 
 /// How long a reload may take.
@@ -35,7 +38,7 @@ impl Expected {
         // 0 is what comes with a signal that nobody waits for.
         let number = getrandom::u32().map_err(io::Error::other)?.max(1);
         let socket = UnixDatagram::bind_addr(&place(number)?)?;
-        socket.set_read_timeout(Some(PATIENCE))?;
+        set_socket_passcred(&socket, true)?;
         Ok(Expected { socket, number })
     }
 
@@ -52,20 +55,67 @@ impl Expected {
         }
     }
 
-    /// Waits for the answer: what was refused of the new configuration, if it was.
+    /// Waits for the answer of the process that was asked: what was refused of the new configuration, if it was, as lines
+    /// for a terminal.
     ///
     /// # Errors
     /// When there is none in time.
-    pub fn outcome(&self) -> io::Result<Result<(), String>> {
+    pub fn outcome(&self, pid: Pid) -> io::Result<Result<(), String>> {
+        let deadline = Instant::now() + PATIENCE;
         let mut answer = vec![0; LONGEST];
-        let length = self.socket.recv(&mut answer)?;
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let length = loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            self.socket.set_read_timeout(Some(left))?;
+            match self.receive(&mut answer)? {
+                (length, sender) if sender == pid.as_raw_nonzero().get() => break length,
+                _ => {}
+            }
+        };
         match answer[..length].split_first() {
             Some((&LOADED, _)) => Ok(Ok(())),
-            Some((_, mistakes)) => Ok(Err(text(mistakes))),
+            Some((_, mistakes)) => Ok(Err(plain(mistakes))),
             None => Err(io::ErrorKind::InvalidData.into()),
         }
     }
+
+    /// Receives what anybody sends. Gives its length, and which process sent it: 0 where that cannot be seen from here,
+    /// which is why this is not rustix's `recvmsg`, whose processes are never 0.
+    fn receive(&self, answer: &mut [u8]) -> io::Result<(usize, libc::pid_t)> {
+        const LENGTH: usize = size_of::<libc::ucred>();
+        // For credentials, which come first, and nothing else: descriptors that somebody sends find no room.
+        let mut space = [0_usize; 2 * (size_of::<libc::cmsghdr>() + LENGTH) / size_of::<usize>()];
+        let mut part = libc::iovec { iov_base: answer.as_mut_ptr().cast(), iov_len: answer.len() };
+        // SAFETY: the header is one without anything until it points to `part`, which is all of `answer`, and to the begin
+        // of `space`, which is larger and aligned; all three outlive the call. What the kernel has put there begins with a
+        // whole header, if there is one, and behind that of credentials are credentials.
+        unsafe {
+            let mut message: libc::msghdr = std::mem::zeroed();
+            (message.msg_iov, message.msg_iovlen) = (&raw mut part, 1);
+            message.msg_control = space.as_mut_ptr().cast();
+            message.msg_controllen = libc::CMSG_SPACE(LENGTH as u32) as _;
+            let length = libc::recvmsg(self.socket.as_raw_fd(), &raw mut message, libc::MSG_CMSG_CLOEXEC);
+            let length = usize::try_from(length).map_err(|_| io::Error::last_os_error())?;
+            let header = libc::CMSG_FIRSTHDR(&raw const message);
+            let kind = header.as_ref().map(|header| (header.cmsg_level, header.cmsg_type));
+            if kind != Some((libc::SOL_SOCKET, libc::SCM_CREDENTIALS)) {
+                return Ok((length, 0));
+            }
+            Ok((length, libc::CMSG_DATA(header).cast::<libc::ucred>().read_unaligned().pid))
+        }
+    }
+}
+
+/// Lines for a terminal: what would control it is spelled as in the log.
+fn plain(bytes: &[u8]) -> String {
+    let spell = |text: String, c: char| match c {
+        '\n' => text + "\n",
+        c if c.is_control() => text + &format!("\\x{:02X}", c as u32),
+        c => text + c.encode_utf8(&mut [0; 4]),
+    };
+    String::from_utf8_lossy(bytes).chars().fold(String::new(), spell)
 }
 
 /// The signal that asks for a new configuration and an answer.
@@ -91,4 +141,18 @@ pub fn answer(number: u32, outcome: Result<(), &[String]>) {
 
 fn place(number: u32) -> io::Result<SocketAddr> {
     SocketAddr::from_abstract_name(format!("gatepost-reload-{number:08x}"))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn an_answer_controls_no_terminal() {
+        let expected = Expected::new().unwrap();
+        answer(expected.number, Err(&["a\x1b[31m".to_string(), "b".to_string()]));
+        let own = Pid::from_raw(std::process::id().cast_signed()).unwrap();
+        assert_eq!(expected.outcome(own).unwrap(), Err("a\\x1B[31m\nb".to_string()));
+    }
 }

@@ -6,13 +6,14 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{SocketAddr as UnixAddress, UnixDatagram};
+use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use rustix::process::{Pid, Signal};
 
 use crate::harness::{Backend, Conn, PATIENCE, Wanted, tls};
-use crate::running::{Running, await_some, command_line, free_address, session};
+use crate::running::{Running, await_some, command, command_line, free_address, session};
 
 const ONE: &str = "server { listen @at@; protocol imap; }";
 
@@ -160,6 +161,34 @@ fn of_listeners_that_cannot_all_be_opened_no_file_is_left() {
     assert!(running.log().contains("none/socket failed (2: No such file or directory)"), "{}", running.log());
     assert!(!first.exists());
     running.session();
+}
+
+#[test]
+fn nobody_else_tells_what_came_of_a_reload() {
+    let running = Running::start("");
+    running.signal(Signal::STOP);
+    let mut call = command(running.prefix());
+    let caller = call.args(["-s", "reload"]).stderr(Stdio::piped()).spawn().unwrap();
+    let place = await_some("place of the answer", || place_of_answer(caller.id()));
+    running.configure("bogus;", ONE);
+    UnixDatagram::unbound().unwrap().send_to_addr(&[0], &place).unwrap();
+    running.signal(Signal::CONT);
+    let output = caller.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.contains("unknown directive \"bogus\""), "{said}");
+}
+
+/// Where a caller waits, as everybody can see it.
+fn place_of_answer(caller: u32) -> Option<UnixAddress> {
+    let open = fs::read_dir(format!("/proc/{caller}/fd")).ok()?;
+    let open: Vec<_> = open.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok()).collect();
+    let table = fs::read_to_string("/proc/net/unix").ok()?;
+    let name = table.lines().find_map(|line| {
+        let (socket, name) = line.split_once(" @")?;
+        let inode = socket.split_whitespace().last()?;
+        open.iter().any(|place| place.as_os_str() == &*format!("socket:[{inode}]")).then_some(name)
+    });
+    UnixAddress::from_abstract_name(name?).ok()
 }
 
 #[test]
