@@ -5,6 +5,7 @@ use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
 
 use rustix::process::{Pid, Signal};
+use rustix::thread::{CpuSet, sched_getaffinity};
 
 use crate::harness::Conn;
 use crate::running::{Running, await_some, await_some_in, command, command_line, free_address, read, status, write};
@@ -195,8 +196,11 @@ fn priority(pid: Pid) -> i32 {
 fn what_the_worker_is_given() {
     let directory = tempfile::tempdir().unwrap();
     fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let may_use = sched_getaffinity(None).unwrap();
+    let processor = (0..CpuSet::MAX_CPU).find(|number| may_use.is_set(*number)).unwrap();
+    let mask = format!("1{}", "0".repeat(processor));
     let running = Running::start(&format!(
-        "worker_cpu_affinity 1; env LANG=nobody; env PATH; worker_rlimit_core 0; worker_priority 3; \
+        "worker_cpu_affinity {mask}; env LANG=nobody; env PATH; worker_rlimit_core 0; worker_priority 3; \
          working_directory {};",
         directory.path().display()
     ));
@@ -205,7 +209,7 @@ fn what_the_worker_is_given() {
     assert_eq!(command_line(worker), "gatepost: worker process");
     let proc = format!("/proc/{}", worker.as_raw_nonzero());
     let status = read(format!("{proc}/status").as_ref());
-    assert!(status.contains("Cpus_allowed_list:\t0\n"), "{status}");
+    assert!(status.contains(&format!("Cpus_allowed_list:\t{processor}\n")), "{status}");
     assert_eq!((soft_limit(worker, "Max core file size"), priority(worker)), (0, 3));
     if let Ok(place) = fs::read_link(format!("{proc}/cwd")) {
         assert_eq!(place, directory.path());
