@@ -9,7 +9,7 @@ use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use crate::harness::{Auth, Backend, PATIENCE, Proxy, Reply, Subject};
+use crate::harness::{Auth, Backend, PATIENCE, Proxy, Reply, Subject, raise_descriptors};
 
 /// Aborts and disconnections for each protocol.
 const ABORTS: usize = 28_000;
@@ -134,6 +134,8 @@ fn a_hundred_thousand_times_and_nothing_is_left() {
     let backend = Backend::new();
     let auth = Auth::start(backend.address());
     let Some(proxy) = start(&auth) else { return };
+    // Those that fail are there at the same time.
+    raise_descriptors();
     auth.always(Reply::refuse("no").with("Auth-Wait", "1"));
     let work = |tenths: usize| {
         for talk in &PROTOCOLS {
