@@ -11,9 +11,6 @@ use crate::harness::{Conn, Reply, Subject, Wanted, Wire, b64};
 const PASSWORD: &str = "xyzzy-canary-of-the-client-4711";
 const OTHER: &str = "plugh-canary-of-the-server-0815";
 
-/// A page, bytes.
-const PAGE: u64 = 4096;
-
 /// Where in the memory of the process each of the texts is.
 fn found(wire: &Wire, texts: &[String]) -> Vec<String> {
     let pid = fs::read_to_string(wire.prefix().join("pid")).unwrap().trim().to_owned();
@@ -47,8 +44,9 @@ fn found(wire: &Wire, texts: &[String]) -> Vec<String> {
 
 /// The parts of that mapping that have memory: allocators reserve much more than they use.
 fn there(pages: &fs::File, from: u64, to: u64) -> Vec<(u64, u64)> {
-    let mut entries = vec![0; ((to - from) / PAGE * 8) as usize];
-    if pages.read_exact_at(&mut entries, from / PAGE * 8).is_err() {
+    let page = rustix::param::page_size() as u64;
+    let mut entries = vec![0; ((to - from) / page * 8) as usize];
+    if pages.read_exact_at(&mut entries, from / page * 8).is_err() {
         return Vec::new();
     }
     let mut parts: Vec<(u64, u64)> = Vec::new();
@@ -57,10 +55,10 @@ fn there(pages: &fs::File, from: u64, to: u64) -> Vec<(u64, u64)> {
         if entry[7] >> 6 == 0 {
             continue;
         }
-        let at = from + index as u64 * PAGE;
+        let at = from + index as u64 * page;
         match parts.last_mut() {
-            Some(part) if part.1 == at => part.1 += PAGE,
-            _ => parts.push((at, at + PAGE)),
+            Some(part) if part.1 == at => part.1 += page,
+            _ => parts.push((at, at + page)),
         }
     }
     parts
