@@ -41,6 +41,8 @@ pub struct Accepted {
     pub since: tokio::time::Instant,
     /// Its place among the connections.
     pub permit: Permit,
+    /// What ends when it is to make room for another: maybe before anybody has looked at it.
+    pub newcomer: Arc<Life>,
 }
 
 /// A place among the connections that `worker_connections` allows. It is given back when dropped.
@@ -101,14 +103,9 @@ impl Permit {
         &self.generation
     }
 
-    /// What ends when the session is to make room for another.
-    fn newcomer(&self) -> Arc<Life> {
-        self.crowd.newcomers().get(&self.number).cloned().unwrap_or_default()
-    }
-
-    /// The session has logged in: it makes no room any more.
-    pub fn settle(&self) {
-        self.crowd.newcomers().remove(&self.number);
+    /// The session has logged in: it makes no room any more. Tells whether that was in time: it has not been sent away.
+    pub fn settle(&self) -> bool {
+        self.crowd.newcomers().remove(&self.number).is_some()
     }
 }
 
@@ -128,16 +125,19 @@ pub struct Leave {
 }
 
 impl Leave {
-    /// For the session of this permit.
-    pub fn of(permit: &Permit) -> Leave {
-        Leave { generation: permit.generation.clone(), newcomer: permit.newcomer() }
+    /// What the log says of a session that is to make room.
+    pub const FOR_ANOTHER: &str = "closed to make room for another connection";
+
+    /// For the session of this connection.
+    pub fn of(accepted: &Accepted) -> Leave {
+        Leave { generation: accepted.permit.generation.clone(), newcomer: accepted.newcomer.clone() }
     }
 
     /// Waits for it, and gives the log's message.
     pub async fn reason(&self) -> &'static str {
         tokio::select! {
             () = self.generation.over() => "shutdown timeout",
-            () = self.newcomer.over() => "closed to make room for another connection",
+            () = self.newcomer.over() => Leave::FOR_ANOTHER,
         }
     }
 }
@@ -236,9 +236,10 @@ impl Dispatcher {
         if !permit.take_one_more() {
             return;
         }
-        self.crowd.newcomers().insert(number, Arc::default());
+        let newcomer = Arc::<Life>::default();
+        self.crowd.newcomers().insert(number, newcomer.clone());
         let since = tokio::time::Instant::now();
-        let accepted = Accepted { socket, peer, door, number, since, permit };
+        let accepted = Accepted { socket, peer, door, number, since, permit, newcomer };
         match &thread.queue {
             None => drop(tokio::spawn(session::run(accepted))),
             // It was there a moment ago; one that is gone now is on its way out with the whole process.

@@ -16,7 +16,7 @@ use crate::stream::{Socket, Stream};
 
 /// Gets to know the client.
 pub async fn begin(accepted: Accepted) -> Result<Session, Ended> {
-    let Accepted { socket, peer, door, number, since, permit } = accepted;
+    let Accepted { socket, peer, door, number, since, permit, newcomer: _ } = accepted;
     let service = door.services[0].clone();
     let context = Context {
         action: "sending client greeting line",

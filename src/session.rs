@@ -44,10 +44,15 @@ pub fn run(accepted: Accepted) -> impl Future<Output = ()> + Send {
 
 /// The login, unless the session has to leave before that is done.
 async fn try_log_in(accepted: Accepted) -> Option<Box<Proxied>> {
-    let leave = Leave::of(&accepted.permit);
+    let leave = Leave::of(&accepted);
     let (door, number, peer) = (accepted.door.clone(), accepted.number, accepted.peer.clone());
     let tell_loss = |level, what: &str| tell_loss(&door, number, &peer, level, what);
-    live(pin!(log_in(accepted)), leave.reason(), tell_loss).await
+    let proxied = live(pin!(log_in(accepted)), leave.reason(), tell_loss).await?;
+    if !proxied.session.permit.settle() {
+        tell_loss(Level::Info, Leave::FOR_ANOTHER);
+        return None;
+    }
+    Some(proxied)
 }
 
 /// Logs why a session has to end that had no time to say so itself.
@@ -455,7 +460,6 @@ impl Proxied {
         log.context.action = "";
         log.write(Level::Info, format_args!("client logged in"));
         log.shrink();
-        permit.settle();
         let mut relay = Relay::new(stream, upstream, to_upstream, to_client, limits);
         async move {
             let run = pin!(relay.run());

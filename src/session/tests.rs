@@ -21,20 +21,26 @@ struct Running {
     directory: tempfile::TempDir,
     address: std::net::SocketAddr,
     door: Arc<Door>,
+    dispatcher: Arc<Dispatcher>,
 }
 
 impl Running {
     fn start() -> Running {
+        Running::on(std::net::TcpListener::bind("127.0.0.1:0").unwrap(), 8)
+    }
+
+    /// With so many connections at most.
+    fn on(listener: std::net::TcpListener, limit: usize) -> Running {
         let directory = tempfile::tempdir().unwrap();
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
         let door = door(directory.path(), address);
         let gate = Gate::new(vec![door.clone()], &Arc::<Life>::default());
         // SAFETY: an `OwnedFd` is the same open descriptor for as long as it lives.
         let listener = unsafe { AsyncFd::register_with_interest(listener.into(), Interest::READABLE) }.unwrap();
-        tokio::spawn(accept::accept(listener, gate, Arc::new(Dispatcher::new(8))));
-        Running { directory, address, door }
+        let dispatcher = Arc::new(Dispatcher::new(limit));
+        tokio::spawn(accept::accept(listener, gate, dispatcher.clone()));
+        Running { directory, address, door, dispatcher }
     }
 
     async fn client(&self) -> TcpStream {
@@ -120,6 +126,28 @@ async fn a_panic_while_proxying_is_told_with_its_context() {
     tell_end(&mut log, end);
     let line = running.logged(": *8 panicked: what may not be while proxying, client: 192.0.2.1, server: ");
     assert!(line.contains("[alert]") && line.contains("login: \"alice\", upstream: 198.51.100.1:143"), "{line}");
+}
+
+#[tokio::test]
+async fn who_is_to_make_room_before_anybody_looked_at_it_does() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    // All are accepted at once, before the first of their sessions runs.
+    let clients = [(); 4].map(|()| std::net::TcpStream::connect(address).unwrap());
+    let running = Running::on(listener, 1);
+    let mut clients = clients.map(|client| {
+        client.set_nonblocking(true).unwrap();
+        TcpStream::from_std(client).unwrap()
+    });
+    let (last, others) = clients.split_last_mut().unwrap();
+    for client in others {
+        let mut heard = Vec::new();
+        let end = client.read_to_end(&mut heard);
+        tokio::time::timeout(Duration::from_secs(10), end).await.expect("it makes room").unwrap();
+    }
+    running.logged("closed to make room for another connection");
+    expect(last, "* OK IMAP4 ready\r\n").await;
+    assert_eq!(running.dispatcher.connections(), 1);
 }
 
 /// What calling the function gives.
