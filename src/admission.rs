@@ -36,8 +36,9 @@ impl Session {
     pub async fn weigh(&mut self, front: &mut Front, attempt: &Attempt) -> Result<(), Ended> {
         let service = self.service.clone();
         let guard = service.failed_logins.as_ref().filter(|_| attempt.method != Method::None);
-        self.attempt = guard.map(|guard| guard.attempt(&self.client.address, &attempt.user));
-        let (Some(guard), Some(attempt)) = (guard, self.attempt) else { return Ok(()) };
+        self.attempt = None;
+        let Some(guard) = guard else { return Ok(()) };
+        let mut attempt = guard.attempt(&self.client.address, &attempt.user);
         let mut sentence = guard.judge(&attempt, Instant::now());
         if let Sentence::Wait(time) = sentence {
             self.log.write_seldom(&service.seldom, Level::Warn, "delaying logins from an address that fails too often");
@@ -46,7 +47,11 @@ impl Session {
             sentence = guard.judge(&attempt, Instant::now());
         }
         let message = match sentence {
-            Sentence::Ask | Sentence::Wait(_) => return Ok(()),
+            Sentence::Ask | Sentence::Wait(_) => {
+                attempt.asked = Some(Instant::now());
+                self.attempt = Some(attempt);
+                return Ok(());
+            }
             Sentence::Refuse(By::Address) => "refusing logins from an address that fails too often",
             Sentence::Refuse(By::Login) => "refusing logins of a user that fails too often",
         };
@@ -55,24 +60,45 @@ impl Session {
 
     /// Counts a failure, and tells how long to wait with the news. A failure for the time being is none: the authentication
     /// server says so by a code of SMTP.
-    pub fn count_failure(&self, rejection: &Rejection) -> Duration {
-        let is_temporary = rejection.code.as_ref().is_some_and(|code| code.starts_with(b"4"));
-        if is_temporary { Duration::ZERO } else { self.count_bad_login() }
+    pub fn count_failure(&mut self, rejection: &Rejection) -> Duration {
+        if rejection.code.as_ref().is_some_and(|code| code.starts_with(b"4")) {
+            self.nobody_is_asked();
+        }
+        self.count_bad_login()
     }
 
-    /// The same, whoever said that the login is bad.
-    pub fn count_bad_login(&self) -> Duration {
-        let (Some(guard), Some(attempt)) = (&self.service.failed_logins, self.attempt) else { return Duration::ZERO };
-        let Some(delay) = guard.failed(&attempt, Instant::now()) else { return Duration::ZERO };
+    /// The same, whoever said that the login is bad, if that is somebody who was asked.
+    pub fn count_bad_login(&mut self) -> Duration {
+        let Some((guard, attempt)) = self.service.failed_logins.as_ref().zip(self.attempt.as_mut()) else {
+            return Duration::ZERO;
+        };
+        if attempt.asked.take().is_none() {
+            return Duration::ZERO;
+        }
+        let Some(delay) = guard.failed(attempt, Instant::now()) else { return Duration::ZERO };
         let message = "delaying the answer to a user that fails too often";
         self.log.write_seldom(&self.service.seldom, Level::Warn, message);
         delay
     }
 
-    /// The mail server has let the user in.
-    pub fn count_success(&self) {
+    /// From now on nobody says anything of the client's password.
+    pub fn nobody_is_asked(&mut self) {
+        if let Some(attempt) = &mut self.attempt {
+            attempt.asked = None;
+        }
+    }
+
+    /// The client has left: whether that counts as a failure is seen from whom was asked, and when.
+    pub fn count_abandoned(&self) {
         if let (Some(guard), Some(attempt)) = (&self.service.failed_logins, self.attempt) {
-            guard.succeeded(&attempt, Instant::now());
+            guard.abandoned(&attempt, Instant::now());
+        }
+    }
+
+    /// The mail server has let the user in, who is called so there.
+    pub fn count_success(&self, user: &[u8]) {
+        if let (Some(guard), Some(attempt)) = (&self.service.failed_logins, self.attempt) {
+            guard.succeeded(&attempt, &self.client.address, user, Instant::now());
         }
     }
 

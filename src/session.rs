@@ -416,6 +416,7 @@ impl Session {
 
     /// Logs that the client went away while something was done for it.
     pub fn client_gone(&mut self) -> Ended {
+        self.count_abandoned();
         self.log.write(Level::Info, format_args!("client closed connection"));
         Ended
     }

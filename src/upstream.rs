@@ -33,6 +33,10 @@ pub async fn log_in(
     session.log.context.upstream = Some(route.name.clone());
     let front = front.machine();
     let tls = route.tls.unwrap_or(session.service.conf.proxy.ssl);
+    // With another password it is the authentication server that has found the client's good.
+    if route.password.as_ref() != Some(&attempt.password) {
+        session.nobody_is_asked();
+    }
     let mut back = match back_end(session, *attempt, &route, tls == UpstreamTls::StartTls) {
         Ok(back) => back,
         Err(error) => return Err(refused(session, front, error).await),
@@ -44,7 +48,7 @@ pub async fn log_in(
     }
     match converse(session, front, &mut stream, back.as_mut(), &destination).await? {
         Ok(to_client) => {
-            session.count_success();
+            session.count_success(&route.user);
             Ok((stream, to_client))
         }
         Err(error) => {

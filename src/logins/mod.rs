@@ -7,8 +7,9 @@
 //! login that is good never waits: else anybody could lock anybody out. `refuse=` does that, if somebody wants it.
 //!
 //! Many honest users may share an address (NAT, webmail, a proxy that does not tell its clients), so
-//! * a login that was good from there the last time it was tried neither waits nor is refused;
-//! * an address from which several different logins were good of late is allowed as many times as many failures;
+//! * a login that was good from there, and has not failed there three times since, neither waits nor is refused;
+//! * an address from which several users' logins were good of late is allowed as many times as many failures, for up to
+//!   [`MOST_USERS`];
 //! * some addresses do not count at all (`limit_login_exempt`).
 //!
 //! All that is kept are counts in a few [`Table`]s, whose memory has a bound. They are shared by all server blocks with the
@@ -40,6 +41,15 @@ const DELAYS: [Duration; 5] = [
 /// How long a good login is remembered: two days at most.
 const REMEMBERED: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// How many users of an address make a difference: one mailbox may have many names.
+const MOST_USERS: u32 = 32;
+
+/// After how many failures there a login is none any more that was good from an address.
+const FAILURES_OF_GOOD: u16 = 3;
+
+/// Who leaves sooner than after this time has not waited for the answer, which tells as much as a failure.
+const PATIENCE: Duration = Duration::from_secs(15);
+
 /// The tables of all servers. They live as long as a configuration uses them.
 #[derive(Debug, Default)]
 pub struct Tables(Mutex<HashMap<Use, Weak<Table>>>);
@@ -49,13 +59,13 @@ pub struct Tables(Mutex<HashMap<Use, Weak<Table>>>);
 enum Use {
     /// Failures of addresses.
     Addresses(Duration, Prefixes),
-    /// Different good logins of addresses.
+    /// Different users of addresses whose logins were good.
     GoodOfAddresses(Duration, Prefixes),
-    /// Whether such a login from such an address is among those.
+    /// Whether such a user at such an address is among those.
     RecentPairs(Duration, Prefixes),
     /// Failures of logins.
     Logins(Duration),
-    /// The last attempt of such a login from such an address was good.
+    /// Such a login from such an address was good: how often it may fail before it is forgotten.
     GoodPairs(Prefixes),
 }
 
@@ -98,6 +108,8 @@ pub struct Attempt {
     address: Option<AddressKeys>,
     login: Option<table::Key>,
     pair: table::Key,
+    /// Since when somebody is asked who may say that it failed; none if nobody is, or has answered.
+    pub asked: Option<Instant>,
 }
 
 /// The keys of an attempt in the tables of [`ByAddress`].
@@ -105,7 +117,6 @@ pub struct Attempt {
 struct AddressKeys {
     failures: table::Key,
     good: table::Key,
-    recent: table::Key,
 }
 
 /// What becomes of an attempt.
@@ -145,13 +156,10 @@ impl Guard {
         let counts = !self.exempt.iter().any(|network| network.contains(client));
         let by_address = self.by_address.as_ref().filter(|_| counts);
         Attempt {
-            address: by_address.map(|by| AddressKeys {
-                failures: by.failures.key(&from),
-                good: by.good.key(&from),
-                recent: by.recent.key(&(&from, &login)),
-            }),
+            address: by_address.map(|by| AddressKeys { failures: by.failures.key(&from), good: by.good.key(&from) }),
             login: self.by_login.as_ref().map(|(failures, _)| failures.key(&login)),
             pair: self.good_pairs.key(&(&from, &login)),
+            asked: None,
         }
     }
 
@@ -161,6 +169,7 @@ impl Guard {
             return Sentence::Ask;
         }
         if let (Some((failures, limit)), Some(key)) = (&self.by_login, attempt.login)
+            && limit.refuse.is_some()
             && limit.refuses(failures.count(key, now), 1)
         {
             return Sentence::Refuse(By::Login);
@@ -170,7 +179,7 @@ impl Guard {
         if !by.limit.delays(failures, 1) && !by.limit.refuses(failures, 1) {
             return Sentence::Ask;
         }
-        let users = by.good.count(keys.good, now).max(1);
+        let users = by.good.count(keys.good, now).clamp(1, MOST_USERS);
         if by.limit.refuses(failures, users) {
             return Sentence::Refuse(By::Address);
         }
@@ -179,21 +188,32 @@ impl Guard {
 
     /// It failed: how long to wait with the news.
     pub fn failed(&self, attempt: &Attempt, now: Instant) -> Option<Duration> {
-        self.good_pairs.forget(attempt.pair);
-        if let (Some(by), Some(keys)) = (&self.by_address, attempt.address) {
-            by.failures.add(keys.failures, now);
-        }
+        self.good_pairs.lessen(attempt.pair);
+        self.count_address(attempt, now);
         let (failures, limit) = self.by_login.as_ref()?;
         let earlier = failures.add(attempt.login?, now) - 1;
         limit.delay(earlier, 1)
     }
 
-    /// It succeeded.
-    pub fn succeeded(&self, attempt: &Attempt, now: Instant) {
-        self.good_pairs.mark(attempt.pair, now);
-        if let (Some(by), Some(keys)) = (&self.by_address, attempt.address)
-            && by.recent.mark(keys.recent, now)
-        {
+    /// The client left before it was known: a failure of its address, if it can have had a reason not to wait.
+    pub fn abandoned(&self, attempt: &Attempt, now: Instant) {
+        if attempt.asked.is_some_and(|asked| now < asked + PATIENCE) {
+            self.count_address(attempt, now);
+        }
+    }
+
+    fn count_address(&self, attempt: &Attempt, now: Instant) {
+        if let (Some(by), Some(keys)) = (&self.by_address, attempt.address) {
+            by.failures.add(keys.failures, now);
+        }
+    }
+
+    /// It succeeded, for a user who may have other names than the login.
+    pub fn succeeded(&self, attempt: &Attempt, client: &Address, user: &[u8], now: Instant) {
+        self.good_pairs.mark(attempt.pair, FAILURES_OF_GOOD, now);
+        let (Some(by), Some(keys)) = (&self.by_address, attempt.address) else { return };
+        let from = Value::of_address(client, self.prefixes.0, self.prefixes.1);
+        if by.recent.mark(by.recent.key(&(&from, user.to_ascii_lowercase())), 1, now) {
             by.good.add(keys.good, now);
         }
     }

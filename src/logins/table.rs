@@ -83,9 +83,9 @@ impl Table {
         })
     }
 
-    /// It happened, and counts once in a window: whether this is the first time in the present one.
-    pub fn mark(&self, key: Key, now: Instant) -> bool {
-        self.change(key, self.moment(now), |entry| std::mem::replace(&mut entry.now, 1) == 0)
+    /// It happened, and counts `weight` in a window, however often: whether this is the first time in the present one.
+    pub fn mark(&self, key: Key, weight: u16, now: Instant) -> bool {
+        self.change(key, self.moment(now), |entry| std::mem::replace(&mut entry.now, weight) == 0)
     }
 
     /// Changes the entry of the key, as it is in the present window, made if there is none.
@@ -105,12 +105,13 @@ impl Table {
         change(entry)
     }
 
-    /// It never happened.
-    pub fn forget(&self, key: Key) {
+    /// It counts one less.
+    pub fn lessen(&self, key: Key) {
         if let Some(set) = &mut self.sets()[index(key)]
             && let Some(entry) = set.iter_mut().find(|entry| entry.key == key.0)
         {
-            *entry = Entry::default();
+            entry.now = entry.now.saturating_sub(1);
+            entry.before = entry.before.saturating_sub(1);
         }
     }
 
@@ -185,21 +186,29 @@ mod tests {
     fn a_mark_counts_once_in_a_window() {
         let (table, start) = table();
         let key = table.key(&"a");
-        assert_eq!([table.mark(key, start), table.mark(key, start)], [true, false]);
+        assert_eq!([table.mark(key, 1, start), table.mark(key, 1, start)], [true, false]);
         assert_eq!(table.count(key, start), 1);
-        assert!(table.mark(key, start + MINUTE));
+        assert!(table.mark(key, 1, start + MINUTE));
         assert!(table.count(key, start + MINUTE + MINUTE / 2) > 0);
         assert_eq!(table.count(key, start + 3 * MINUTE), 0);
     }
 
     #[test]
-    fn what_is_forgotten_begins_anew() {
-        let (table, now) = table();
+    fn what_counts_less_is_gone_at_last() {
+        let (table, start) = table();
         let key = table.key(&"a");
-        table.add(key, now);
-        table.forget(key);
-        table.forget(table.key(&"b"));
-        assert_eq!((table.count(key, now), table.add(key, now)), (0, 1));
+        for moment in [start, start + MINUTE] {
+            table.mark(key, 2, moment);
+        }
+        let now = start + MINUTE;
+        table.lessen(table.key(&"b"));
+        let counts = [4, 2, 0, 0].map(|_| {
+            let count = table.count(key, now);
+            table.lessen(key);
+            count
+        });
+        assert_eq!(counts, [4, 2, 0, 0]);
+        assert_eq!(table.add(key, now), 1);
     }
 
     #[test]

@@ -88,6 +88,66 @@ fn failures_count_for_all_servers_and_protocols() {
 }
 
 #[test]
+fn who_leaves_before_the_answer_has_failed() {
+    let Some(wire) = IMAP.wire(&format!("{STRICT} limit_login address delay=off refuse=2; limit_login login off;"))
+    else {
+        return;
+    };
+    wire.auth.reply(Reply::ByHand);
+    let mut client = wire.client();
+    client.send("a LOGIN u p\r\n");
+    let _request = wire.auth.request();
+    drop(client);
+    wire.await_log("client closed connection while in http auth state");
+    let mut client = wire.client();
+    client.send("a LOGIN u p\r\n");
+    wire.auth.request();
+    let mut backend = wire.backend.accept();
+    backend.ask("* OK\r\n", "a LOGIN {1}\r\n");
+    drop(client);
+    wire.await_log("client closed connection while reading response from upstream");
+    is_refused(&wire, &IMAP);
+}
+
+#[test]
+fn what_a_mail_server_says_of_another_password_does_not_count() {
+    let Some(wire) = IMAP.wire(&format!("{STRICT} limit_login address delay=off refuse=1; limit_login login off;"))
+    else {
+        return;
+    };
+    wire.auth.always(Reply::accept(wire.backend.address()).with("Auth-Pass", "q"));
+    for _ in 0..2 {
+        let mut client = wire.client();
+        client.send("a LOGIN u p\r\n");
+        wire.auth.request();
+        let mut backend = wire.backend.accept();
+        backend.ask("* OK\r\n", "a LOGIN {1}\r\n").ask("+ \r\n", "u {1}\r\n").ask("+ \r\n", "q\r\n");
+        backend.send("a NO [AUTHENTICATIONFAILED] no\r\n");
+        client.expect("* BAD internal server error\r\n").expect_close();
+    }
+}
+
+#[test]
+fn many_names_of_one_user_are_one_user() {
+    let Some(wire) = IMAP.wire(&format!("{STRICT} limit_login address delay=off refuse=2; limit_login login off;"))
+    else {
+        return;
+    };
+    wire.auth.always(Reply::accept(wire.backend.address()).with("Auth-User", "me").with("Auth-Pass", "q"));
+    for number in 0..3 {
+        let mut client = wire.client();
+        client.send(format!("a LOGIN me+{number} p\r\n"));
+        wire.auth.request();
+        let mut backend = wire.backend.accept();
+        backend.ask("* OK\r\n", "a LOGIN {2}\r\n").ask("+ \r\n", "me {1}\r\n").ask("+ \r\n", "q\r\n");
+        backend.send("a OK in\r\n");
+        client.expect("a OK in\r\n");
+    }
+    (0..2).for_each(|_| fails(&wire, &IMAP));
+    is_refused(&wire, &IMAP);
+}
+
+#[test]
 fn a_mail_server_that_says_no_counts_too() {
     let Some(wire) = IMAP.wire(&format!("{STRICT} limit_login address delay=off refuse=2; limit_login login off;"))
     else {
