@@ -201,13 +201,27 @@ impl BackEnd for Client {
 
     /// Codes of RFC 5530.
     fn is_bad_login(&self, error: &DialogueError) -> bool {
-        const OTHER_REASONS: [&[u8]; 4] = [b"[UNAVAILABLE]", b"[INUSE]", b"[LIMIT]", b"[SERVERBUG]"];
+        const OTHER_REASONS: [&[u8]; 8] = [
+            b"[UNAVAILABLE]",
+            b"[INUSE]",
+            b"[LIMIT]",
+            b"[SERVERBUG]",
+            b"[PRIVACYREQUIRED]",
+            b"[CONTACTADMIN]",
+            b"[AUTHORIZATIONFAILED]",
+            b"[EXPIRED]",
+        ];
         let DialogueError::Refused { reply } = error else { return false };
         let last = reply.trim_ascii_end().rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
         let text = last.strip_prefix(self.tag.as_slice()).and_then(|rest| rest.strip_prefix(b"NO"));
-        let is_other = |text: &[u8]| OTHER_REASONS.iter().any(|code| text.trim_ascii_start().starts_with(code));
+        let is_other = |text: &[u8]| OTHER_REASONS.iter().any(|code| begins_with(text.trim_ascii_start(), code));
         self.state == State::Verdict && text.is_some_and(|text| !is_other(text))
     }
+}
+
+/// In whatever case.
+fn begins_with(text: &[u8], code: &[u8]) -> bool {
+    text.get(..code.len()).is_some_and(|start| start.eq_ignore_ascii_case(code))
 }
 
 fn is_bye(line: &[u8]) -> bool {
@@ -272,7 +286,13 @@ mod tests {
         for (replies, bad) in [
             ("* OK\r\n+\r\n+\r\na1 NO who?\r\n", true),
             ("* OK\r\n+\r\n+\r\n* CAPABILITY X\r\na1 NO [AUTHENTICATIONFAILED] who?\r\n", true),
+            ("* OK\r\n+\r\n+\r\na1 NO [AuthenticationFailed] who?\r\n", true),
             ("* OK\r\n+\r\n+\r\na1 NO [UNAVAILABLE] later\r\n", false),
+            ("* OK\r\n+\r\n+\r\na1 NO [Unavailable] later\r\n", false),
+            ("* OK\r\n+\r\n+\r\na1 NO [PRIVACYREQUIRED] TLS first\r\n", false),
+            ("* OK\r\n+\r\n+\r\na1 NO [CONTACTADMIN] call us\r\n", false),
+            ("* OK\r\n+\r\n+\r\na1 NO [AUTHORIZATIONFAILED] not as him\r\n", false),
+            ("* OK\r\n+\r\n+\r\na1 NO [EXPIRED] another password, please\r\n", false),
             ("* OK\r\n+\r\n+\r\na1 BAD what?\r\n", false),
             ("* OK\r\n+\r\na1 NO who?\r\n", false),
             ("* BYE\r\n", false),

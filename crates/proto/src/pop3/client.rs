@@ -139,7 +139,8 @@ impl BackEnd for Client {
     fn is_bad_login(&self, error: &DialogueError) -> bool {
         const OTHER_REASONS: [&[u8]; 3] = [b"-ERR [SYS/", b"-ERR [IN-USE]", b"-ERR [LOGIN-DELAY]"];
         let DialogueError::Refused { reply } = error else { return false };
-        let is_other = OTHER_REASONS.iter().any(|code| reply.starts_with(code));
+        let begins_with = |code: &&[u8]| reply.get(..code.len()).is_some_and(|start| start.eq_ignore_ascii_case(code));
+        let is_other = OTHER_REASONS.iter().any(begins_with);
         matches!(self.awaited, Awaited::Password) && reply.starts_with(b"-ERR") && !is_other
     }
 }
