@@ -113,7 +113,7 @@ impl Session {
                 (Key::User, Some(user)) => Value::User(user),
                 _ => continue,
             };
-            let refused = match zone.take(&value, limit.most) {
+            let refused = match zone.take(&value, limit) {
                 Ok(place) => {
                     self.permit.places.add(place);
                     continue;

@@ -52,6 +52,7 @@ pub async fn log_in(
             Ok((stream, to_client))
         }
         Err(error) => {
+            session.permit.places.release_user();
             if back.is_bad_login(&error) {
                 drop(stream);
                 let late = session.count_bad_login();

@@ -28,18 +28,15 @@ const ENTRY: usize = 64;
 pub struct Zones(Mutex<HashMap<(String, Key), Weak<Zone>>>);
 
 impl Zones {
-    /// The zone of that name and key, made if there is none, and made to fit the size.
+    /// The zone of that name and key, made if there is none.
     pub fn named(&self, options: &connections::Zone) -> Arc<Zone> {
         let mut zones = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         zones.retain(|_, zone| zone.strong_count() > 0);
-        let most = options.size / ENTRY;
         let name = (options.name.clone(), options.key);
         if let Some(zone) = zones.get(&name).and_then(Weak::upgrade) {
-            zone.counts().most = most;
             return zone;
         }
-        let counts = Mutex::new(Counts { by_hash: HashMap::new(), most });
-        let zone = Arc::new(Zone { key: options.key, hashing: RandomState::new(), counts });
+        let zone = Arc::new(Zone { key: options.key, hashing: RandomState::new(), by_hash: Mutex::default() });
         zones.insert(name, Arc::downgrade(&zone));
         zone
     }
@@ -50,14 +47,7 @@ impl Zones {
 pub struct Zone {
     key: Key,
     hashing: RandomState,
-    counts: Mutex<Counts>,
-}
-
-#[derive(Debug)]
-struct Counts {
-    by_hash: HashMap<u64, u32>,
-    /// How many entries there may be.
-    most: usize,
+    by_hash: Mutex<HashMap<u64, u32>>,
 }
 
 /// Why there is no place.
@@ -75,16 +65,17 @@ impl Zone {
         self.key
     }
 
-    /// Counts a connection, unless there are `most`.
+    /// Counts a connection, unless there are as many as the limit allows, or more would not fit the size of its zone.
+    /// Both are those of the caller's configuration: one that is not in force yet, or no more, changes nothing for others.
     ///
     /// # Errors
     /// Why it is not counted.
-    pub fn take(self: &Arc<Zone>, value: &Value<'_>, most: u32) -> Result<Place, Refused> {
+    pub fn take(self: &Arc<Zone>, value: &Value<'_>, limit: &connections::Limit) -> Result<Place, Refused> {
         let hash = self.hashing.hash_one(value);
         let mut counts = self.counts();
-        let is_full = counts.by_hash.len() >= counts.most;
-        match counts.by_hash.entry(hash) {
-            Entry::Occupied(count) if *count.get() >= most => return Err(Refused::TooMany),
+        let is_full = counts.len() >= limit.zone.size / ENTRY;
+        match counts.entry(hash) {
+            Entry::Occupied(count) if *count.get() >= limit.most => return Err(Refused::TooMany),
             Entry::Occupied(mut count) => *count.get_mut() += 1,
             Entry::Vacant(_) if is_full => return Err(Refused::Full),
             Entry::Vacant(entry) => drop(entry.insert(1)),
@@ -93,8 +84,8 @@ impl Zone {
     }
 
     /// Nothing can panic halfway through a change, so a poisoned lock is as good as any.
-    fn counts(&self) -> MutexGuard<'_, Counts> {
-        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    fn counts(&self) -> MutexGuard<'_, HashMap<u64, u32>> {
+        self.by_hash.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -131,7 +122,7 @@ pub struct Place {
 impl Drop for Place {
     fn drop(&mut self) {
         let mut counts = self.zone.counts();
-        if let Entry::Occupied(mut count) = counts.by_hash.entry(self.hash) {
+        if let Entry::Occupied(mut count) = counts.entry(self.hash) {
             *count.get_mut() -= 1;
             if *count.get() == 0 {
                 count.remove();
@@ -150,6 +141,18 @@ impl Places {
         let others = std::mem::take(self);
         self.0 = Some(Box::new((place, others)));
     }
+
+    /// Gives those of a user back.
+    pub fn release_user(&mut self) {
+        let mut rest = std::mem::take(self);
+        while let Some(first) = rest.0 {
+            let (place, others) = *first;
+            rest = others;
+            if place.zone.key != Key::User {
+                self.add(place);
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -159,8 +162,26 @@ mod tests {
 
     const BY_ADDRESS: Key = Key::Address { ipv4: 32, ipv6: 64 };
 
-    fn zone(zones: &Zones, entries: usize) -> Arc<Zone> {
-        zones.named(&connections::Zone { name: "one".into(), size: entries * ENTRY, key: BY_ADDRESS })
+    /// A zone as a configuration has it.
+    struct Configured(Arc<Zone>, connections::Zone);
+
+    impl Configured {
+        fn take(&self, value: &Value<'_>, most: u32) -> Result<Place, Refused> {
+            self.0.take(value, &connections::Limit { zone: self.1.clone(), most })
+        }
+
+        fn counts(&self) -> MutexGuard<'_, HashMap<u64, u32>> {
+            self.0.counts()
+        }
+    }
+
+    fn zone(zones: &Zones, entries: usize) -> Configured {
+        keyed(zones, entries, BY_ADDRESS)
+    }
+
+    fn keyed(zones: &Zones, entries: usize, key: Key) -> Configured {
+        let options = connections::Zone { name: "one".into(), size: entries * ENTRY, key };
+        Configured(zones.named(&options), options)
     }
 
     fn address(text: &str) -> Value<'static> {
@@ -178,7 +199,7 @@ mod tests {
         let again = zone.take(&address("192.0.2.1"), 2).unwrap();
         assert!(zone.take(&address("192.0.2.1"), 2).is_err());
         drop((mapped, other, again));
-        assert!(zone.counts().by_hash.is_empty());
+        assert!(zone.counts().is_empty());
     }
 
     #[test]
@@ -208,10 +229,11 @@ mod tests {
         let before = zone(&zones, 10);
         let place = before.take(&address("192.0.2.1"), 1).unwrap();
         let after = zone(&zones, 1);
+        drop(before.take(&address("192.0.2.2"), 1).unwrap());
         drop(before);
         assert!(after.take(&address("192.0.2.1"), 1).is_err());
         assert_eq!(after.take(&address("192.0.2.2"), 1).unwrap_err(), Refused::Full);
-        let other = zones.named(&connections::Zone { name: "one".into(), size: ENTRY, key: Key::Server });
+        let other = keyed(&zones, 1, Key::Server);
         other.take(&address("192.0.2.1"), 1).unwrap();
         drop(after);
         assert!(zone(&zones, 10).take(&address("192.0.2.1"), 1).is_err(), "the session keeps it");
@@ -220,12 +242,27 @@ mod tests {
     }
 
     #[test]
+    fn a_user_is_released_and_nobody_else() {
+        let zones = Zones::default();
+        let (by_address, by_user) = (zone(&zones, 10), keyed(&zones, 10, Key::User));
+        let mut places = Places::default();
+        places.add(by_address.take(&address("192.0.2.1"), 1).unwrap());
+        for user in [b"joe", b"jim"] {
+            places.add(by_user.take(&Value::User(user), 1).unwrap());
+        }
+        places.release_user();
+        assert_eq!((by_address.counts().len(), by_user.counts().len()), (1, 0));
+        drop(places);
+        assert!(by_address.counts().is_empty());
+    }
+
+    #[test]
     fn an_entry_takes_no_more_than_it_should() {
         const ENTRIES: usize = 7 * (1 << 12) + 1;
         let zone = zone(&Zones::default(), ENTRIES);
         let places: Vec<_> = (0..ENTRIES).map(|n| zone.take(&Value::User(&n.to_be_bytes()), 1).unwrap()).collect();
         // Of 8 slots 7 are used at most, and each has a byte besides its 16.
-        let slots = zone.counts().by_hash.capacity().div_ceil(7) * 8;
+        let slots = zone.counts().capacity().div_ceil(7) * 8;
         assert!(slots * 17 <= ENTRIES * ENTRY, "{slots} slots for {} places", places.len());
     }
 
@@ -241,7 +278,7 @@ mod tests {
                 });
             }
         });
-        assert!(zone.counts().by_hash.is_empty());
+        assert!(zone.counts().is_empty());
     }
 
     #[test]

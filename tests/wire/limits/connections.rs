@@ -160,6 +160,30 @@ fn by_user_when_the_login_is_good() {
 }
 
 #[test]
+fn who_hears_late_of_a_failure_keeps_no_place_of_the_user() {
+    let servers = "limit_login login delay=1; server { listen @main@; protocol imap; }";
+    let Some(wire) = limited("$remote_user", 1, servers) else { return };
+    let log_in = |client: &mut Conn, answer: &str| {
+        client.send("a LOGIN u p\r\n");
+        wire.auth.request();
+        let mut backend = wire.backend.accept();
+        backend.ask("* OK\r\n", "a LOGIN {1}\r\n").ask("+ \r\n", "u {1}\r\n").ask("+ \r\n", "p\r\n");
+        backend.send(answer);
+        backend
+    };
+    // The last of them waits for four seconds.
+    let [mut first, mut second, mut third, mut last, mut good] = [(); 5].map(|()| wire.client());
+    for client in [&mut first, &mut second, &mut third, &mut last] {
+        log_in(client, "a NO no\r\n").expect_close();
+    }
+    let _backend = log_in(&mut good, "a OK in\r\n");
+    good.expect("a OK in\r\n");
+    for mut client in [first, second, third, last] {
+        client.expect("* BAD internal server error\r\n").expect_close();
+    }
+}
+
+#[test]
 fn by_server() {
     let servers = "server { listen @main@; protocol imap; server_name a.test; }
         server { listen @same@; protocol pop3; server_name a.test; }
