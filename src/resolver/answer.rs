@@ -8,9 +8,6 @@ use hickory_proto::rr::{Name, RData, Record};
 
 use super::{Failure, MAX_ALIASES};
 
-/// How many addresses of a name are taken: over TCP an answer may have thousands, and it is kept.
-const MAX_ADDRESSES: usize = 32;
-
 /// What a response comes to.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Answer {
@@ -25,7 +22,7 @@ pub(super) enum Answer {
 pub(super) enum Data {
     /// The first PTR record.
     Pointer(Name),
-    /// The A or AAAA records, as many as [`MAX_ADDRESSES`].
+    /// The A or AAAA records, all that fit a message.
     Addresses(Vec<IpAddr>),
 }
 
@@ -102,9 +99,7 @@ fn data(records: &[&Record]) -> Option<Data> {
         RData::AAAA(address) => Some(IpAddr::V6(address.0)),
         _ => None,
     });
-    pointer.or_else(|| {
-        Some(addresses.take(MAX_ADDRESSES).collect::<Vec<_>>()).filter(|all| !all.is_empty()).map(Data::Addresses)
-    })
+    pointer.or_else(|| Some(addresses.collect::<Vec<_>>()).filter(|all| !all.is_empty()).map(Data::Addresses))
 }
 
 /// The name as text, if it has only the characters of RFC 1034, section 3.5.

@@ -10,6 +10,9 @@ use hickory_proto::rr::{Name, RecordType};
 use super::answer::Data;
 use super::{Failure, Resolver};
 
+/// How many addresses of a host are taken of each family: over TCP an answer may have thousands, and it is kept.
+const MAX_ADDRESSES: usize = 32;
+
 impl Resolver {
     /// Finds the addresses of a host, of the families that `ipv4=` and `ipv6=` allow, at least one. It takes at most
     /// `timeout` (`resolver_timeout`). Each time another one comes first, so that their load is shared. It must be called
@@ -60,7 +63,11 @@ impl Resolver {
             return Err(Failure::NotFound);
         }
         match self.find(Query::query(name, kind), timeout).await? {
-            (Data::Addresses(addresses), ttl) => Ok((addresses, ttl)),
+            (Data::Addresses(mut addresses), ttl) => {
+                addresses.truncate(MAX_ADDRESSES);
+                addresses.shrink_to_fit();
+                Ok((addresses, ttl))
+            }
             (Data::Pointer(_), _) => Err(Failure::Format),
         }
     }
@@ -113,6 +120,12 @@ mod tests {
         assert_eq!(found(server, "six.example", true, false).await, Err(Failure::NotFound));
         assert_eq!(found(server, "b.example", true, true).await, Err(Failure::NotFound));
         assert_eq!(found(server, &"x".repeat(64), true, true).await, Err(Failure::NotFound));
+    }
+
+    #[tokio::test]
+    async fn of_very_many_some() {
+        let (server, _) = zone((0..50).map(|number| a("a.example.", [192, 0, 2, number])).collect()).await;
+        assert_eq!(found(server, "a.example", true, false).await.map(|all| all.len()), Ok(MAX_ADDRESSES));
     }
 
     #[tokio::test]

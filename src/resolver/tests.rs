@@ -100,6 +100,14 @@ async fn confirmed() {
 }
 
 #[tokio::test]
+async fn confirmed_by_the_last_of_many_addresses() {
+    let mut records = vec![ptr(POINTER, "pool.example.")];
+    records.extend((0..50).map(|number| a("pool.example.", [192, 0, 2, number])));
+    records.push(a("pool.example.", [127, 0, 0, 1]));
+    expect(records, "pool.example", "").await;
+}
+
+#[tokio::test]
 async fn confirmed_for_ipv6() {
     let client: IpAddr = "2001:db8::1".parse().unwrap();
     let pointer = "1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa.";
