@@ -3,6 +3,7 @@
 use gatepost_proto::proxy_protocol::{self, Addresses, Parsed};
 use gatepost_proto::{FrontEnd, Output, Protocol};
 use tokio::time::timeout_at;
+use zeroize::Zeroizing;
 
 use crate::accept::Accepted;
 use crate::addr::Address;
@@ -82,7 +83,7 @@ impl Session {
     /// Reads the header that every connection by this `listen` begins with. It may come in pieces, within `timeout`.
     async fn read_proxy_header(&mut self) -> Result<(), Ended> {
         self.log.context.action = "reading PROXY protocol";
-        let mut header = Vec::new();
+        let mut header = Zeroizing::new(Vec::new());
         loop {
             let before = header.len();
             let Some(socket) = self.stream.socket() else { return Err(Ended) };
@@ -156,7 +157,7 @@ impl Session {
 /// Waits until the client has gone before it said anything. Of one that uses TLS or has spoken it is not known.
 async fn left_without_a_word(stream: &Stream) {
     if let Stream::Plain(socket) = stream
-        && let Ok(0) | Err(_) = socket.peek(&mut Vec::new()).await
+        && let Ok(0) | Err(_) = socket.peek(&mut Zeroizing::default()).await
     {
         return;
     }

@@ -12,7 +12,7 @@ use rustix::net::{RecvFlags, SendFlags, Shutdown};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_openssl::SslStream;
-use zeroize::Zeroize;
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::addr::Address;
 use crate::log::Errno;
@@ -113,15 +113,16 @@ impl Socket {
         }
     }
 
-    /// Waits for input, and appends to `seen` what can be read next, without reading it. Gives how much; 0 is the end.
+    /// Waits for input, and appends to `seen` what can be read next, without reading it. Gives how much; 0 is the end. A
+    /// login may be among it, so no copy is left behind when `seen` grows.
     ///
     /// # Errors
     /// What `recv(2)` says.
-    pub async fn peek(&self, seen: &mut Vec<u8>) -> io::Result<usize> {
-        fn peek_now(socket: impl AsFd, seen: &mut Vec<u8>) -> io::Result<usize> {
+    pub async fn peek(&self, seen: &mut Zeroizing<Vec<u8>>) -> io::Result<usize> {
+        fn peek_now(socket: impl AsFd, seen: &mut Zeroizing<Vec<u8>>) -> io::Result<usize> {
             scratch::with(|scratch| {
                 let (count, _) = rustix::net::recv(socket, &mut *scratch, RecvFlags::PEEK)?;
-                seen.extend_from_slice(&scratch[..count]);
+                append(seen, &scratch[..count]);
                 scratch[..count].zeroize();
                 Ok(count)
             })
@@ -131,6 +132,17 @@ impl Socket {
             Socket::Unix(stream) => stream.async_io(Interest::READABLE, || peek_now(stream, seen)).await,
         }
     }
+}
+
+/// Grows by moving to a larger allocation, so that the old one is wiped.
+fn append(seen: &mut Zeroizing<Vec<u8>>, more: &[u8]) {
+    let needed = seen.len() + more.len();
+    if needed > seen.capacity() {
+        let mut larger = Zeroizing::new(Vec::with_capacity(needed.max(2 * seen.capacity())));
+        larger.extend_from_slice(seen);
+        *seen = larger;
+    }
+    seen.extend_from_slice(more);
 }
 
 /// `recv() failed (104: Connection reset by peer)`, or what TLS has to say.

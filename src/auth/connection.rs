@@ -71,7 +71,7 @@ impl Connection {
     #[cfg(test)]
     pub(super) async fn readable(&self) {
         let socket = self.0.socket().expect("no handshake is under way");
-        socket.peek(&mut Vec::new()).await.expect("the connection is whole");
+        socket.peek(&mut zeroize::Zeroizing::default()).await.expect("the connection is whole");
     }
 
     /// The buffer is the thread's, and is wiped: a password may pass through it.

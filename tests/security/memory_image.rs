@@ -113,6 +113,17 @@ fn of_a_login_by_tls() {
 }
 
 #[test]
+fn of_a_login_that_comes_with_a_proxy_header() {
+    if Subject::is_nginx() {
+        return;
+    }
+    let wire = Wire::mail("server { listen @main@ proxy_protocol; protocol imap; }");
+    let mut client = wire.connect();
+    log_in_behind("PROXY TCP4 192.0.2.1 127.0.0.1 1 2\r\n", &wire, "imap", &mut client, |backend| backend);
+    has_forgotten(&wire, "user");
+}
+
+#[test]
 fn of_a_login_that_is_refused() {
     if Subject::is_nginx() {
         return;
@@ -140,8 +151,14 @@ fn login(protocol: &str) -> String {
 /// Logs in, as far as a relay that is at work.
 #[track_caller]
 fn log_in(wire: &Wire, protocol: &str, client: &mut Conn, secure: impl FnOnce(Conn) -> Conn) {
+    log_in_behind("", wire, protocol, client, secure);
+}
+
+/// The same, with something in the same segment before it.
+#[track_caller]
+fn log_in_behind(first: &str, wire: &Wire, protocol: &str, client: &mut Conn, secure: impl FnOnce(Conn) -> Conn) {
     wire.auth.always(Reply::accept(wire.backend.address()).with("Auth-Pass", OTHER));
-    client.send(login(protocol));
+    client.send(format!("{first}{}", login(protocol)));
     let mut backend = secure(wire.backend.accept());
     lets_in(protocol, &mut backend);
     backend.send("there\r\n");
