@@ -24,11 +24,13 @@ impl Seldom {
         if level >= Level::Info {
             return level;
         }
-        if let Some(more) = self.counts().get_mut(message) {
+        let mut counts = self.counts();
+        if let Some(more) = counts.get_mut(message) {
             *more += 1;
             return Level::Info;
         }
-        self.counts().insert(message.to_string(), 0);
+        counts.insert(message.to_string(), 0);
+        drop(counts);
         tokio::spawn(sum_up(self.clone(), level, message.to_string(), log.clone()));
         level
     }
