@@ -263,8 +263,6 @@ impl Session {
         }
     }
 
-    /// Tells the client that its login failed, after `wait` or `late`, whichever is longer. It may try again if there is a
-    /// `wait`.
     /// Whether there is nothing that EXTERNAL could go by, though clients are asked for it. A bad certificate has ended the
     /// session before, but with `optional_no_ca`: there the authentication server looks at it.
     fn lacks_certificate(&self) -> bool {
@@ -272,6 +270,8 @@ impl Session {
         self.service.verify_client() != VerifyClient::Off && !has_one
     }
 
+    /// Tells the client that its login failed, after `wait` or `late`, whichever is longer. It may try again if there is a
+    /// `wait`.
     async fn reject(
         &mut self,
         front: &mut Front,
