@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use crate::MACHINE;
 use crate::harness::tls::{Client, Server};
 use crate::harness::{Conn, Identity, Reply, Wanted, Wire};
 use crate::pattern::Pattern;
@@ -76,6 +77,7 @@ fn encrypted() -> (Wire, Conn, Conn) {
 
 #[track_caller]
 fn relay(wire: &Wire, mut writer: Conn, mut reader: Conn) {
+    let _beside_others = MACHINE.blocking_read();
     let sent = Arc::new(AtomicU64::new(0));
     let counter = sent.clone();
     let before = memory(wire);

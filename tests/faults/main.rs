@@ -45,3 +45,9 @@ mod usage;
 mod weather;
 #[path = "../../examples/bench/wire.rs"]
 mod wire;
+
+use tokio::sync::RwLock;
+
+/// The machine. Where tests are threads of one process, those that fill it and measure write, the others read;
+/// `.config/nextest.toml` says the same for processes.
+static MACHINE: RwLock<()> = RwLock::const_new(());

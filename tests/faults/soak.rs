@@ -3,10 +3,12 @@
 use std::path::Path;
 use std::process::Command;
 
+use crate::MACHINE;
 use crate::harness::Subject;
 
 #[test]
 fn a_short_soak() {
+    let _alone = MACHINE.blocking_write();
     // As it is now, which `cargo test --test faults` alone does not build.
     let target = Path::new(env!("CARGO_BIN_EXE_gatepost")).ancestors().nth(2).unwrap();
     let mut build = Command::new(env!("CARGO"));

@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::RwLockWriteGuard;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
+use crate::MACHINE;
 use crate::client::{Manner, Session, Way};
 use crate::harness::Subject;
 use crate::random::Random;
@@ -33,14 +34,12 @@ struct Load {
     site: Arc<Site>,
     before: Usage,
     probes: AtomicU64,
-    _alone: MutexGuard<'static, ()>,
+    _alone: RwLockWriteGuard<'static, ()>,
 }
 
 impl Load {
     async fn start() -> Load {
-        // Where tests are threads of one process, one at a time.
-        static ALONE: Mutex<()> = Mutex::const_new(());
-        let alone = ALONE.lock().await;
+        let alone = MACHINE.write().await;
         let site = Site::start(Subject::current().path()).await.unwrap();
         let before = site.gatepost.read().await.usage().unwrap();
         let mut load = Load { site: Arc::new(site), before, probes: AtomicU64::new(PROBES), _alone: alone };
