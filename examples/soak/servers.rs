@@ -46,6 +46,8 @@ pub(crate) struct Servers {
     pub(crate) refusing: SocketAddr,
     /// One that takes no connections, and refuses none.
     pub(crate) hanging: SocketAddr,
+    /// So that nobody else is given the port that refuses.
+    _nobody: TcpSocket,
 }
 
 /// What the servers have in common.
@@ -69,18 +71,32 @@ impl Site {
 
 /// Listens on a loopback address of this process, where nobody else's connections take a port meanwhile.
 fn bind(port: u16, backlog: u32) -> Result<TcpListener> {
-    let [.., high, low] = std::process::id().to_be_bytes();
     let socket = TcpSocket::new_v4()?;
     socket.set_reuseaddr(true)?;
-    socket.bind((Ipv4Addr::new(127, 96 | (high & 31), low, 1), port).into())?;
+    socket.bind((own_address(), port).into())?;
     Ok(socket.listen(backlog)?)
+}
+
+/// A port where nobody listens, as long as the socket is there.
+fn nobody() -> Result<TcpSocket> {
+    let socket = TcpSocket::new_v4()?;
+    // It shares the port with nobody.
+    socket.set_reuseaddr(false)?;
+    socket.bind((own_address(), 0).into())?;
+    Ok(socket)
+}
+
+fn own_address() -> Ipv4Addr {
+    let [.., high, low] = std::process::id().to_be_bytes();
+    Ipv4Addr::new(127, 96 | (high & 31), low, 1)
 }
 
 impl Servers {
     /// Starts them. The mail servers do TLS with that certificate.
     pub(crate) async fn start(files: &Files, tally: &Arc<Tally>) -> Result<Servers> {
         let weather = Arc::new(Weather::new());
-        let refusing = bind(0, 1)?.local_addr()?;
+        let nobody = nobody()?;
+        let refusing = nobody.local_addr()?;
         let hanging = hanging().await?;
         let mut places = Vec::new();
         let mut listeners = Vec::new();
@@ -117,7 +133,7 @@ impl Servers {
         let auth = listener.local_addr()?;
         let serve = move |stream| auth::serve(stream, site.clone());
         tokio::spawn(listen(listener, weather.clone(), Who::Auth, serve));
-        Ok(Servers { weather, auth, refusing, hanging })
+        Ok(Servers { weather, auth, refusing, hanging, _nobody: nobody })
     }
 }
 
