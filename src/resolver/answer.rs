@@ -6,7 +6,10 @@ use std::net::IpAddr;
 use hickory_proto::op::{Message, MessageType, Query, ResponseCode};
 use hickory_proto::rr::{Name, RData, Record};
 
-use super::{Failure, MAX_ALIASES};
+use super::Failure;
+
+/// How often an alias is followed, within an answer and by another question.
+pub(super) const MAX_ALIASES: usize = 8;
 
 /// What a response comes to.
 #[derive(Debug, PartialEq, Eq)]

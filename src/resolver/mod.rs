@@ -39,9 +39,6 @@ pub const UNAVAILABLE: &str = "[UNAVAILABLE]";
 /// The name of a client that may have one, if only DNS worked; also that of a client on a Unix domain socket.
 pub const TEMPUNAVAIL: &str = "[TEMPUNAVAIL]";
 
-/// How often an alias is followed, within an answer and by another question.
-const MAX_ALIASES: usize = 8;
-
 /// How long a server is waited for at most before the next is asked too, as in nginx.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -139,7 +136,7 @@ impl Resolver {
 
     async fn follow(&self, mut query: Query, patience: Duration) -> Result<(Data, u32), Failure> {
         let mut shortest = u32::MAX;
-        for _ in 0..=MAX_ALIASES {
+        for _ in 0..=answer::MAX_ALIASES {
             let (answer, ttl) = self.ask(&query, patience).await?;
             shortest = shortest.min(ttl);
             match answer {
