@@ -66,7 +66,7 @@ fn start(auth: &Auth) -> Option<Proxy> {
     (!Subject::is_nginx()).then(|| {
         // At level info the log would have half a million lines.
         let conf = format!(
-            "error_log error.log warn; pid pid; worker_rlimit_nofile 8192; events {{ worker_connections 4096; }}
+            "error_log error.log warn; pid pid; worker_rlimit_nofile 4096; events {{ worker_connections 4096; }}
              mail {{ auth_http @auth@; limit_login off; server {{ listen @main@; protocol imap; }} {servers} }}"
         );
         Proxy::start(&[], &conf, &[("auth", auth.address())])

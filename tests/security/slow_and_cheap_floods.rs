@@ -31,7 +31,8 @@ fn others_log_in_as_before() {
     if Subject::is_nginx() {
         return;
     }
-    let slow = SLOW.min(raise_descriptors() / 2);
+    let descriptors = raise_descriptors();
+    let slow = SLOW.min(descriptors / 2);
     let backend = Backend::new();
     let auth = Auth::start(backend.address());
     let conf = format!(
@@ -39,7 +40,7 @@ fn others_log_in_as_before() {
         events {{ worker_connections {}; }}
         mail {{ auth_http @auth@;
             server {{ listen @main@; protocol imap; }} server {{ listen @slow@; protocol pop3; login_timeout {}s; }} }}",
-        slow + 400,
+        descriptors.min(slow + 400),
         slow + 300,
         LOGIN_TIMEOUT.as_secs()
     );
