@@ -24,12 +24,14 @@ main() {
     work=$(mktemp -d)
     mkdir "$work/copy" "$work/out"
     trap clean_up EXIT
+    # Wherever they are, below /tmp for example, the copy has them.
+    cp "$here/test.sh" "$package" "$mailserver" "$work/out"
     echo "systemd: boots"
     # The subshell alone moves to the group.
     (
         echo $BASHPID >"$group/cgroup.procs"
         exec timeout --kill-after=5 $limit unshare --mount --pid --net --uts --ipc --cgroup --fork --kill-child \
-            --propagation private "$0" --boot "$work" "$here/test.sh" "$package" "$mailserver"
+            --propagation private "$0" --boot "$work" /out/test.sh "/out/${package##*/}" "/out/${mailserver##*/}"
     ) </dev/null >"$work/out/console" 2>&1 || true
     cat "$work/out/log" 2>/dev/null || true
     if [ "$(cat "$work/out/status" 2>/dev/null)" != 0 ]; then
