@@ -8,12 +8,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::net::{SocketAddrAny, SocketFlags};
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::time::sleep;
 
 use crate::addr::Address;
+use crate::event_loop::{
+    self, Interest, Source,
+    time::{now, sleep},
+};
 use crate::life::Life;
 use crate::log::{Errno, Level};
 use crate::memory::Tide;
@@ -38,7 +39,7 @@ pub struct Accepted {
     /// Its number, as the log has it (`*1`).
     pub number: u64,
     /// When it was accepted.
-    pub since: tokio::time::Instant,
+    pub since: Instant,
     /// Its place among the connections.
     pub permit: Permit,
     /// What ends when it is to make room for another: maybe before anybody has looked at it.
@@ -238,10 +239,10 @@ impl Dispatcher {
         }
         let newcomer = Arc::<Life>::default();
         self.crowd.newcomers().insert(number, newcomer.clone());
-        let since = tokio::time::Instant::now();
+        let since = now();
         let accepted = Accepted { socket, peer, door, number, since, permit, newcomer };
         match &thread.queue {
-            None => drop(tokio::spawn(session::run(accepted))),
+            None => drop(event_loop::spawn(session::run(accepted))),
             // It was there a moment ago; one that is gone now is on its way out with the whole process.
             Some(queue) => drop(queue.send(accepted)),
         }
@@ -266,9 +267,9 @@ pub struct Queue {
 
 /// Serves what a dispatcher gives this thread, until it gives no more and the last session has ended.
 pub async fn serve(mut queue: Queue) {
-    tokio::spawn(queue.crowd.tide.follow());
+    event_loop::spawn(queue.crowd.tide.follow());
     while let Some(accepted) = queue.receiver.recv().await {
-        tokio::spawn(session::run(accepted));
+        event_loop::spawn(session::run(accepted));
     }
     while queue.sessions.load(Ordering::Relaxed) > 0 {
         sleep(PAUSE).await;
@@ -308,11 +309,11 @@ impl Gate {
 }
 
 /// Accepts for ever.
-pub async fn accept(listener: AsyncFd<OwnedFd>, gate: Gate, dispatcher: Arc<Dispatcher>) {
+pub async fn accept(listener: Source, gate: Gate, dispatcher: Arc<Dispatcher>) {
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     let mut shortage: Option<Instant> = None;
     loop {
-        let accepted = listener.async_io(Interest::READABLE, |fd| Ok(rustix::net::acceptfrom_with(fd, flags)?)).await;
+        let accepted = listener.when_ready(Interest::Readable, |fd| Ok(rustix::net::acceptfrom_with(fd, flags)?)).await;
         match accepted {
             Ok((socket, peer)) => dispatcher.dispatch(socket, address(peer), &gate.behind()),
             Err(error) if is_of_the_peer(&error) => {

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use gatepost_proto::{Attempt, Method, Refusal, Rejection};
-use tokio::time::Instant;
 
 use crate::config::limits::access;
 use crate::config::limits::connections::Key;
 use crate::config::limits::logins::By;
+use crate::event_loop::time::now;
 use crate::log::Level;
 use crate::logins::Sentence;
 use crate::session::{Ended, Front, Session};
@@ -39,16 +39,16 @@ impl Session {
         self.attempt = None;
         let Some(guard) = guard else { return Ok(()) };
         let mut attempt = guard.attempt(&self.client.address, &attempt.user);
-        let mut sentence = guard.judge(&attempt, Instant::now());
+        let mut sentence = guard.judge(&attempt, now());
         if let Sentence::Wait(time) = sentence {
             self.log.write_seldom(&service.seldom, Level::Warn, "delaying logins from an address that fails too often");
             self.keep_waiting(front.machine(), time).await?;
             // Others may have failed meanwhile.
-            sentence = guard.judge(&attempt, Instant::now());
+            sentence = guard.judge(&attempt, now());
         }
         let message = match sentence {
             Sentence::Ask | Sentence::Wait(_) => {
-                attempt.asked = Some(Instant::now());
+                attempt.asked = Some(now());
                 self.attempt = Some(attempt);
                 return Ok(());
             }
@@ -75,7 +75,7 @@ impl Session {
         if attempt.asked.take().is_none() {
             return Duration::ZERO;
         }
-        let Some(delay) = guard.failed(attempt, Instant::now()) else { return Duration::ZERO };
+        let Some(delay) = guard.failed(attempt, now()) else { return Duration::ZERO };
         let message = "delaying the answer to a user that fails too often";
         self.log.write_seldom(&self.service.seldom, Level::Warn, message);
         delay
@@ -91,14 +91,14 @@ impl Session {
     /// The client has left: whether that counts as a failure is seen from whom was asked, and when.
     pub fn count_abandoned(&self) {
         if let (Some(guard), Some(attempt)) = (&self.service.failed_logins, self.attempt) {
-            guard.abandoned(&attempt, Instant::now());
+            guard.abandoned(&attempt, now());
         }
     }
 
     /// The mail server has let the user in, who is called so there.
     pub fn count_success(&self, user: &[u8]) {
         if let (Some(guard), Some(attempt)) = (&self.service.failed_logins, self.attempt) {
-            guard.succeeded(&attempt, &self.client.address, user, Instant::now());
+            guard.succeeded(&attempt, &self.client.address, user, now());
         }
     }
 

@@ -11,11 +11,11 @@ use crate::inherit::Inherited;
 use crate::listen;
 use crate::log::{Level, Log, Logs};
 use crate::master::Master;
-use crate::master::signals::Signals;
 use crate::master::state::{Prepared, Source};
 use crate::notify;
 use crate::process::{self, PidFile, Waiting};
 use crate::service::{self, Shared};
+use crate::signals::Signals;
 use crate::title;
 use crate::worker::{self, Listener, Start};
 

@@ -1,8 +1,8 @@
 //! TLS towards the client: the handshake, the server block that it asks for by name, and its certificate.
 
 use gatepost_proto::Output;
-use tokio::time::timeout_at;
 
+use crate::event_loop::time::timeout_at;
 use crate::log::Level;
 use crate::session::{Ended, Session};
 use crate::stream::Stream;

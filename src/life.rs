@@ -43,23 +43,26 @@ impl Life {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::event_loop::testing;
     use std::sync::Arc;
 
-    #[tokio::test]
-    async fn everybody_hears_of_the_end() {
-        let life = Arc::new(Life::default());
-        let waiting: Vec<_> = (0..3)
-            .map(|_| {
-                let life = life.clone();
-                tokio::spawn(async move { life.over().await })
-            })
-            .collect();
-        tokio::task::yield_now().await;
-        assert!(waiting.iter().all(|task| !task.is_finished()));
-        life.end();
-        for task in waiting {
-            task.await.unwrap();
-        }
-        life.over().await;
+    #[test]
+    fn everybody_hears_of_the_end() {
+        testing::run(|| async {
+            let life = Arc::new(Life::default());
+            let waiting: Vec<_> = (0..3)
+                .map(|_| {
+                    let life = life.clone();
+                    testing::spawn(async move { life.over().await })
+                })
+                .collect();
+            testing::yield_now().await;
+            assert!(waiting.iter().all(|task| !task.is_finished()));
+            life.end();
+            for task in waiting {
+                task.await.unwrap();
+            }
+            life.over().await;
+        });
     }
 }

@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::sleep;
+
+use crate::event_loop::time::sleep;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -33,7 +34,7 @@ pub fn give_large_pieces_back() {
 
 /// Gives back to the system what this thread does not use, and what nobody uses of the C library's. Takes a few
 /// milliseconds for each 10 MB.
-fn give_back() {
+pub fn give_back() {
     // SAFETY: both look at nothing but free memory, which nobody has a pointer to.
     unsafe {
         libmimalloc_sys::mi_collect(true);

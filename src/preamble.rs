@@ -2,13 +2,13 @@
 
 use gatepost_proto::proxy_protocol::{self, Addresses, Parsed};
 use gatepost_proto::{FrontEnd, Output, Protocol};
-use tokio::time::timeout_at;
 use zeroize::Zeroizing;
 
 use crate::accept::Accepted;
 use crate::addr::Address;
 use crate::auth;
 use crate::config;
+use crate::event_loop::time::timeout_at;
 use crate::log::{Context, Errno, Level};
 use crate::resolver::{self, Complaint, Host};
 use crate::session::{Ended, Front, Session};
@@ -29,7 +29,7 @@ pub async fn begin(accepted: Accepted) -> Result<Session, Ended> {
     };
     let log = SessionLog::new(service.log.clone(), number, context);
     log.write_bare(Level::Info, format_args!("client {peer} connected to {}", door.text));
-    let stream = match Socket::from_accepted(socket, &peer) {
+    let stream = match Socket::from_accepted(socket) {
         Ok(socket) => Stream::Plain(socket),
         Err(error) => {
             log.write(Level::Crit, format_args!("socket cannot be used{}", Errno(&error)));

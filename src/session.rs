@@ -9,16 +9,16 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use gatepost_proto::{Attempt, FrontEnd, Method, Output, Refusal, Rejection, Step, imap, pop3, smtp};
-use tokio::time::{Instant, sleep_until, timeout_at};
 use zeroize::Zeroize;
 
 use crate::accept::{Accepted, Leave, Permit};
 use crate::addr::Address;
 use crate::auth::{self, Verdict};
 use crate::config;
+use crate::event_loop::time::{after, now, sleep_until, timeout_at};
 use crate::log::Level;
 use crate::relay::{End, Limits, Relay, Side};
 use crate::service::{Door, Service};
@@ -33,7 +33,7 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// Lives through one session. The login is in a box, which is gone once it is over: a task keeps the size of its largest
 /// state for life.
-pub fn run(accepted: Accepted) -> impl Future<Output = ()> + Send {
+pub fn run(accepted: Accepted) -> impl Future<Output = ()> {
     let login = Box::pin(try_log_in(accepted));
     async move {
         if let Some(proxied) = login.await {
@@ -294,7 +294,7 @@ impl Session {
 
     /// Lets the client wait, unless it leaves.
     pub async fn keep_waiting(&mut self, front: &mut dyn FrontEnd, time: Duration) -> Result<(), Ended> {
-        let end = Instant::now() + time;
+        let end = after(time);
         let login_end = self.login_end();
         tokio::select! {
             biased;
@@ -306,7 +306,7 @@ impl Session {
 
     /// From now on the client, or what is done for it, has so much time, within what is left of `login_timeout`.
     pub fn allow(&mut self, time: Duration) {
-        self.deadline = (Instant::now() + time).min(self.login_end());
+        self.deadline = after(time).min(self.login_end());
     }
 
     /// When `login_timeout` is over.
@@ -359,7 +359,7 @@ impl Session {
 
     /// Says the last words and closes.
     pub async fn farewell(&mut self, out: &mut Output) -> Ended {
-        self.deadline = Instant::now() + self.service.conf.timeout.min(LAST_WORDS);
+        self.deadline = now() + self.service.conf.timeout.min(LAST_WORDS);
         match self.say(out).await {
             Ok(()) => self.close().await,
             Err(ended) => ended,
@@ -403,7 +403,7 @@ impl Session {
 
     /// Ends a session whose deadline has passed: as nginx does without a word, but with one if it is that of the login.
     pub async fn timed_out(&mut self) -> Ended {
-        if Instant::now() >= self.login_end() {
+        if now() >= self.login_end() {
             return self.turn_away(Refusal::Late).await;
         }
         self.client_timed_out()
@@ -454,7 +454,7 @@ pub struct Proxied {
 impl Proxied {
     /// The task of an idle session: whatever it holds is paid for by each of them. A block, since it holds what it takes
     /// over once, where a function would hold each argument twice.
-    fn relay(self: Box<Self>) -> impl Future<Output = ()> + Send {
+    fn relay(self: Box<Self>) -> impl Future<Output = ()> {
         let Proxied { session, upstream, to_upstream, to_client } = *self;
         let limits = Limits { idle: session.service.conf.proxy.timeout, half_closed: session.service.conf.timeout };
         let Session { stream, mut log, permit, .. } = session;

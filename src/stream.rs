@@ -8,13 +8,14 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use rustix::net::{RecvFlags, SendFlags, Shutdown};
-use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
-use tokio::net::{TcpStream, UnixStream};
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, Shutdown, SocketAddrUnix, SocketFlags, SocketType, sockopt};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_openssl::SslStream;
 use zeroize::{Zeroize, Zeroizing};
 
+use crate::accept;
 use crate::addr::Address;
+use crate::event_loop::{Interest, Source};
 use crate::log::Errno;
 use crate::relay::Connection;
 use crate::scratch;
@@ -42,7 +43,7 @@ impl Encrypted {
     /// decrypt a command.
     fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if !tls::has_unread(&self.0) {
-            ready!(self.0.get_ref().poll_ready(cx, Interest::READABLE))?;
+            ready!(self.0.get_ref().poll_ready(cx, Interest::Readable));
         }
         tls::clean(&mut self.0).poll_read(cx, buf)
     }
@@ -68,14 +69,9 @@ impl From<SslStream<Socket>> for Stream {
     }
 }
 
-/// What a connection runs over.
+/// What a connection runs over: TCP, with Nagle's algorithm off, or a Unix domain socket.
 #[derive(Debug)]
-pub enum Socket {
-    /// TCP, with Nagle's algorithm off.
-    Tcp(TcpStream),
-    /// A Unix domain socket.
-    Unix(UnixStream),
-}
+pub struct Socket(Source);
 
 impl Socket {
     /// Connects.
@@ -83,34 +79,37 @@ impl Socket {
     /// # Errors
     /// What `connect(2)` says.
     pub async fn connect(address: &Address) -> io::Result<Socket> {
-        match address {
+        let socket = match address {
             Address::Ip(address) => {
-                let stream = TcpStream::connect(address).await?;
-                // Fails only where the connection is gone already, which the first read tells.
-                let _ = stream.set_nodelay(true);
-                Ok(Socket::Tcp(stream))
+                let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+                let socket = open(family)?;
+                sockopt::set_tcp_nodelay(&socket, true)?;
+                begin(rustix::net::connect(&socket, address))?;
+                socket
             }
-            Address::Unix(path) => Ok(Socket::Unix(UnixStream::connect(path).await?)),
-        }
+            Address::Unix(path) => {
+                let socket = open(AddressFamily::UNIX)?;
+                begin(rustix::net::connect(&socket, &SocketAddrUnix::new(path)?))?;
+                socket
+            }
+        };
+        let source = Source::connecting(socket)?;
+        poll_fn(|cx| source.poll_ready(cx, Interest::Writable)).await;
+        sockopt::socket_error(&source)??;
+        Ok(Socket(source))
     }
 
-    /// Takes over what was accepted from `peer`, by a listening socket with Nagle's algorithm off.
+    /// Takes over what was accepted, by a listening socket with Nagle's algorithm off.
     ///
     /// # Errors
     /// When the event loop does not take it.
-    pub fn from_accepted(socket: OwnedFd, peer: &Address) -> io::Result<Socket> {
-        match peer {
-            Address::Ip(_) => Ok(Socket::Tcp(TcpStream::from_std(socket.into())?)),
-            Address::Unix(_) => Ok(Socket::Unix(UnixStream::from_std(socket.into())?)),
-        }
+    pub fn from_accepted(socket: OwnedFd) -> io::Result<Socket> {
+        Ok(Socket(Source::new(socket)?))
     }
 
     /// The address of this end.
     pub fn local_address(&self) -> Address {
-        match self {
-            Socket::Tcp(stream) => stream.local_addr().map_or_else(|_| Address::nameless(), Address::Ip),
-            Socket::Unix(_) => Address::nameless(),
-        }
+        rustix::net::getsockname(self).map_or_else(|_| Address::nameless(), |address| accept::address(Some(address)))
     }
 
     /// Waits for input, and appends to `seen` what can be read next, without reading it. Gives how much; 0 is the end. A
@@ -119,18 +118,27 @@ impl Socket {
     /// # Errors
     /// What `recv(2)` says.
     pub async fn peek(&self, seen: &mut Zeroizing<Vec<u8>>) -> io::Result<usize> {
-        fn peek_now(socket: impl AsFd, seen: &mut Zeroizing<Vec<u8>>) -> io::Result<usize> {
+        let peek = |socket: BorrowedFd<'_>| {
             scratch::with(|scratch| {
                 let (count, _) = rustix::net::recv(socket, &mut *scratch, RecvFlags::PEEK)?;
                 append(seen, &scratch[..count]);
                 scratch[..count].zeroize();
                 Ok(count)
             })
-        }
-        match self {
-            Socket::Tcp(stream) => stream.async_io(Interest::READABLE, || peek_now(stream, seen)).await,
-            Socket::Unix(stream) => stream.async_io(Interest::READABLE, || peek_now(stream, seen)).await,
-        }
+        };
+        self.0.when_ready(Interest::Readable, peek).await
+    }
+}
+
+fn open(family: AddressFamily) -> rustix::io::Result<OwnedFd> {
+    rustix::net::socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None)
+}
+
+/// Whether a connection has begun, maybe without being made yet.
+fn begin(connect: rustix::io::Result<()>) -> rustix::io::Result<()> {
+    match connect {
+        Err(rustix::io::Errno::INPROGRESS) => Ok(()),
+        outcome => outcome,
     }
 }
 
@@ -321,54 +329,16 @@ impl AsyncWrite for Stream {
     }
 }
 
-/// Calls the same of whatever it runs over.
-macro_rules! each {
-    ($socket:expr, $stream:ident => $do:expr) => {
-        match $socket {
-            Socket::Tcp($stream) => $do,
-            Socket::Unix($stream) => $do,
-        }
-    };
-}
-
 impl Socket {
     /// Waits until it may be worth trying: for input, or for room.
-    ///
-    /// # Errors
-    /// When the event loop ends.
-    pub fn poll_ready(&self, cx: &mut Context<'_>, interest: Interest) -> Poll<io::Result<()>> {
-        each!(self, stream => if interest.is_readable() { stream.poll_read_ready(cx) } else { stream.poll_write_ready(cx) })
-    }
-
-    /// Does what the socket was ready for. What fails with [`io::ErrorKind::WouldBlock`] makes it unready.
-    ///
-    /// # Errors
-    /// What `work` says; that the socket is not ready.
-    pub fn try_io<R>(&self, interest: Interest, work: impl FnOnce() -> io::Result<R>) -> io::Result<R> {
-        each!(self, stream => stream.try_io(interest, work))
-    }
-
-    /// Sends what the kernel takes now.
-    fn send_now(&self, bytes: &[u8]) -> io::Result<usize> {
-        Ok(rustix::net::send(self, bytes, SendFlags::NOSIGNAL)?)
-    }
-
-    /// Reads what the kernel has now, which makes the socket unready where that is less than there is room for: whatever
-    /// comes then makes it ready again.
-    fn receive_now(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        let mut received = None;
-        let outcome = self.try_io(Interest::READABLE, || {
-            let (count, _) = rustix::net::recv(self, &mut *buffer, RecvFlags::empty())?;
-            received = Some(count);
-            if count == 0 || count == buffer.len() { Ok(()) } else { Err(io::ErrorKind::WouldBlock.into()) }
-        });
-        received.map_or_else(|| outcome.map(|()| 0), Ok)
+    pub fn poll_ready(&self, cx: &mut Context<'_>, interest: Interest) -> Poll<()> {
+        self.0.poll_ready(cx, interest)
     }
 }
 
 impl AsFd for Socket {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        each!(self, stream => stream.as_fd())
+        self.0.as_fd()
     }
 }
 
@@ -378,11 +348,15 @@ impl AsyncRead for Socket {
             return Poll::Ready(Ok(()));
         }
         loop {
-            ready!(self.poll_ready(cx, Interest::READABLE))?;
-            match self.receive_now(buf.initialize_unfilled()) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Poll::Ready(Err(error)),
-                Ok(count) => {
+            ready!(self.poll_ready(cx, Interest::Readable));
+            let room = buf.initialize_unfilled();
+            match rustix::net::recv(&*self, &mut *room, RecvFlags::empty()) {
+                Err(rustix::io::Errno::AGAIN) => self.0.unready(Interest::Readable),
+                Err(error) => return Poll::Ready(Err(error.into())),
+                Ok((count, _)) => {
+                    if count < room.len() {
+                        self.0.exhausted();
+                    }
                     buf.advance(count);
                     return Poll::Ready(Ok(()));
                 }
@@ -392,16 +366,14 @@ impl AsyncRead for Socket {
 }
 
 impl AsyncWrite for Socket {
-    /// Tries first and waits then: a socket has nearly always room, also one of which the event loop has not heard yet.
+    /// Tries first and waits then: a socket has nearly always room.
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let mut outcome = self.send_now(buf);
         loop {
-            match outcome {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                outcome => return Poll::Ready(outcome),
+            match rustix::net::send(&*self, buf, SendFlags::NOSIGNAL) {
+                Err(rustix::io::Errno::AGAIN) => self.0.unready(Interest::Writable),
+                outcome => return Poll::Ready(outcome.map_err(io::Error::from)),
             }
-            ready!(self.poll_ready(cx, Interest::WRITABLE))?;
-            outcome = self.try_io(Interest::WRITABLE, || self.send_now(buf));
+            ready!(self.poll_ready(cx, Interest::Writable));
         }
     }
 
@@ -417,20 +389,16 @@ impl AsyncWrite for Socket {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use tokio::net::TcpListener;
-
     use super::*;
+    use crate::event_loop::testing;
 
-    #[tokio::test]
-    async fn small_writes_do_not_wait() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        rustix::net::sockopt::set_tcp_nodelay(&listener, true).unwrap();
-        let connected = Socket::connect(&Address::Ip(listener.local_addr().unwrap())).await.unwrap();
-        let (accepted, peer) = listener.accept().await.unwrap();
-        let accepted = Socket::from_accepted(accepted.into_std().unwrap().into(), &Address::Ip(peer)).unwrap();
-        for socket in [connected, accepted] {
-            let Socket::Tcp(stream) = socket else { panic!("TCP") };
-            assert!(stream.nodelay().unwrap());
-        }
+    #[test]
+    fn small_writes_do_not_wait() {
+        testing::run(|| async {
+            let (connected, accepted) = testing::connection().await;
+            for socket in [connected, accepted] {
+                assert!(sockopt::tcp_nodelay(&socket).unwrap());
+            }
+        });
     }
 }

@@ -10,11 +10,11 @@ use std::future::Future;
 use gatepost_proto::{
     Attempt, BackEnd, Dialogue, DialogueError, FrontEnd, Method, Output, Progress, Refusal, imap, pop3, smtp,
 };
-use tokio::time::{Instant, timeout_at};
 use zeroize::Zeroize;
 
 use self::connect::Destination;
 use crate::auth::Route;
+use crate::event_loop::time::{now, timeout_at};
 use crate::log::Level;
 use crate::session::{Ended, Front, Session, gone};
 use crate::stream::{ReadFailed, Stream, WriteFailed};
@@ -177,7 +177,7 @@ async fn unless_gone<T>(
 
 async fn timed_out(session: &mut Session, front: &mut dyn FrontEnd) -> Ended {
     session.log.write(Level::Error, format_args!("upstream timed out (110: Connection timed out)"));
-    if Instant::now() >= session.login_end() {
+    if now() >= session.login_end() {
         return session.turn_away(Refusal::Late).await;
     }
     session.internal_error(front).await

@@ -4,7 +4,6 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
-#[cfg(target_os = "linux")]
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, ReadBuf};
@@ -18,7 +17,6 @@ use crate::tls::client::{Connector, Name};
 
 /// How long a request may stay unacknowledged, by the other side's kernel, before the connection counts as broken: a
 /// server that was replaced, or a firewall that forgot the connection, costs seconds and not `auth_http_timeout`.
-#[cfg(target_os = "linux")]
 const MAX_UNACKNOWLEDGED: Duration = Duration::from_secs(5);
 
 /// How much is read at once, bytes.
@@ -31,9 +29,8 @@ pub(super) struct Connection(Stream);
 impl Connection {
     pub(super) async fn open(address: &Address) -> io::Result<Connection> {
         let socket = Socket::connect(address).await?;
-        #[cfg(target_os = "linux")]
-        if let Socket::Tcp(stream) = &socket {
-            socket2::SockRef::from(stream).set_tcp_user_timeout(Some(MAX_UNACKNOWLEDGED))?;
+        if matches!(address, Address::Ip(_)) {
+            socket2::SockRef::from(&socket).set_tcp_user_timeout(Some(MAX_UNACKNOWLEDGED))?;
         }
         Ok(Connection(Stream::Plain(socket)))
     }

@@ -12,17 +12,17 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use gatepost_proto::auth_http::{self, Encryption, Parser, ProxyProtocol, Reply, Response, ResponseError};
 use gatepost_proto::{Attempt, Dialogue, Method, Protocol, Secret};
-use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::connection::Connection;
 use super::pool::Pool;
 use super::{AuthError, OpenError, Request, Route, Shared, Verdict, os_error};
 use crate::addr::Address;
 use crate::config::AuthHttp;
+use crate::event_loop::time::{after, now, sleep, timeout, timeout_at};
 use crate::resolver::Resolver;
 use crate::tls::HandshakeError;
 use crate::tls::client::{Connector, Name};
@@ -149,7 +149,7 @@ impl Server {
 
     /// Asks once, within `auth_http_timeout`.
     async fn ask(&self, head: &[u8]) -> Result<(Response, &Address), ServerError> {
-        let deadline = Instant::now() + self.config.timeout;
+        let deadline = after(self.config.timeout);
         let late = |_| ServerError::TimedOut(self.preferred().clone());
         timeout_at(deadline, self.exchange(head, deadline)).await.map_err(late)?
     }
@@ -183,7 +183,7 @@ impl Server {
         for tried in 0..count {
             let index = (first + tried) % count;
             let address = &self.config.addresses[index];
-            let share = deadline.saturating_duration_since(Instant::now()) / (count - tried) as u32;
+            let share = deadline.saturating_duration_since(now()) / (count - tried) as u32;
             match timeout(share, self.open_connection(address)).await {
                 Ok(Ok(connection)) => {
                     self.preferred.store(index, Ordering::Relaxed);

@@ -10,12 +10,14 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::{self, ThreadId};
-use std::time::Duration;
-
-use tokio::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::connection::Connection;
 use crate::addr::Address;
+use crate::event_loop::{
+    self,
+    time::{now, sleep_until},
+};
 
 /// Idle connections for each server and thread. With fewer than there are logins under way, connections would be opened
 /// and closed all the time.
@@ -76,9 +78,9 @@ impl Pool {
         if site.waiting > 0 || site.idle.iter().filter(|idle| idle.thread == thread).count() >= MAX_IDLE {
             return;
         }
-        site.idle.push(Idle { connection, body, thread, since: Instant::now() });
+        site.idle.push(Idle { connection, body, thread, since: now() });
         if !std::mem::replace(&mut state.reaped, true) {
-            tokio::spawn(reap(Arc::downgrade(self)));
+            event_loop::spawn(reap(Arc::downgrade(self)));
         }
     }
 
@@ -93,7 +95,7 @@ impl Pool {
 
     /// Closes what has been idle too long. Says when to come again, if anything is left.
     fn prune(&self) -> Option<Instant> {
-        let now = Instant::now();
+        let now = now();
         let mut state = self.state();
         for site in state.sites.values_mut() {
             site.idle.retain(|idle| idle.since + MAX_IDLE_TIME > now);
@@ -112,9 +114,9 @@ impl Pool {
 
 /// Closes idle connections in time, and ends when there are none.
 async fn reap(pool: Weak<Pool>) {
-    let mut next = Instant::now() + MAX_IDLE_TIME;
+    let mut next = now() + MAX_IDLE_TIME;
     loop {
-        tokio::time::sleep_until(next).await;
+        sleep_until(next).await;
         match pool.upgrade().and_then(|pool| pool.prune()) {
             Some(instant) => next = instant,
             None => return,
@@ -153,26 +155,28 @@ impl Drop for Waiting<'_> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use tokio::io::AsyncWriteExt;
-    use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
+    use crate::event_loop::testing::{self, Listener};
+    use crate::event_loop::time::sleep;
+    use crate::stream::Socket;
 
     struct Fixture {
         pool: Arc<Pool>,
-        listener: TcpListener,
+        listener: Listener,
         address: Address,
     }
 
     impl Fixture {
-        async fn new() -> Fixture {
-            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-            let address = Address::Ip(listener.local_addr().unwrap());
+        fn new() -> Fixture {
+            let listener = Listener::new();
+            let address = listener.address();
             Fixture { pool: Arc::default(), listener, address }
         }
 
-        async fn connect(&self) -> (Connection, TcpStream) {
+        async fn connect(&self) -> (Connection, Socket) {
             let connection = Connection::open(&self.address).await.unwrap();
-            (connection, self.listener.accept().await.unwrap().0)
+            (connection, self.listener.accept().await)
         }
 
         fn count(&self) -> usize {
@@ -180,78 +184,90 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn the_rest_of_a_body_is_skipped() {
-        let fixture = Fixture::new().await;
-        for (sent, body, usable) in [("ok", 2, true), ("o", 2, false), ("ok!", 2, false), ("o", 0, false)] {
-            let (connection, mut peer) = fixture.connect().await;
-            peer.write_all(sent.as_bytes()).await.unwrap();
-            connection.readable().await;
-            fixture.pool.put(&fixture.address, connection, body);
-            assert_eq!(fixture.pool.take(&fixture.address).is_some(), usable, "{sent} {body}");
-        }
+    #[test]
+    fn the_rest_of_a_body_is_skipped() {
+        testing::run(|| async {
+            let fixture = Fixture::new();
+            for (sent, body, usable) in [("ok", 2, true), ("o", 2, false), ("ok!", 2, false), ("o", 0, false)] {
+                let (connection, mut peer) = fixture.connect().await;
+                peer.write_all(sent.as_bytes()).await.unwrap();
+                connection.readable().await;
+                fixture.pool.put(&fixture.address, connection, body);
+                assert_eq!(fixture.pool.take(&fixture.address).is_some(), usable, "{sent} {body}");
+            }
+        });
     }
 
-    #[tokio::test]
-    async fn closed_connections_are_not_given_out() {
-        let fixture = Fixture::new().await;
-        let (connection, peer) = fixture.connect().await;
-        drop(peer);
-        connection.readable().await;
-        fixture.pool.put(&fixture.address, connection, 0);
-        assert!(fixture.pool.take(&fixture.address).is_none());
-    }
-
-    #[tokio::test]
-    async fn other_threads_have_their_own() {
-        let fixture = Fixture::new().await;
-        let (connection, _peer) = fixture.connect().await;
-        fixture.pool.put(&fixture.address, connection, 0);
-        let taken = thread::scope(|scope| scope.spawn(|| fixture.pool.take(&fixture.address).is_some()).join());
-        assert!(!taken.unwrap());
-        assert!(fixture.pool.take(&fixture.address).is_some());
-    }
-
-    #[tokio::test]
-    async fn no_more_than_a_few_are_kept() {
-        let fixture = Fixture::new().await;
-        let mut peers = Vec::new();
-        for _ in 0..MAX_IDLE + 3 {
+    #[test]
+    fn closed_connections_are_not_given_out() {
+        testing::run(|| async {
+            let fixture = Fixture::new();
             let (connection, peer) = fixture.connect().await;
+            drop(peer);
+            connection.readable().await;
             fixture.pool.put(&fixture.address, connection, 0);
-            peers.push(peer);
-        }
-        assert_eq!(fixture.count(), MAX_IDLE);
+            assert!(fixture.pool.take(&fixture.address).is_none());
+        });
     }
 
-    #[tokio::test]
-    async fn none_is_kept_while_somebody_waits() {
-        let fixture = Fixture::new().await;
-        let (connection, _first) = fixture.connect().await;
-        fixture.pool.put(&fixture.address, connection, 0);
-        let waiting = fixture.pool.make_way(&fixture.address);
-        assert_eq!(fixture.count(), 0);
-        let (connection, _second) = fixture.connect().await;
-        fixture.pool.put(&fixture.address, connection, 0);
-        assert_eq!(fixture.count(), 0);
-        drop(waiting);
-        let (connection, _third) = fixture.connect().await;
-        fixture.pool.put(&fixture.address, connection, 0);
-        assert_eq!(fixture.count(), 1);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn idle_connections_are_closed_in_time() {
-        let fixture = Fixture::new().await;
-        for _ in 0..2 {
+    #[test]
+    fn other_threads_have_their_own() {
+        testing::run(|| async {
+            let fixture = Fixture::new();
             let (connection, _peer) = fixture.connect().await;
             fixture.pool.put(&fixture.address, connection, 0);
-            tokio::time::sleep(MAX_IDLE_TIME / 2).await;
-        }
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        assert_eq!(fixture.count(), 1);
-        tokio::time::sleep(MAX_IDLE_TIME / 2).await;
-        assert_eq!(fixture.count(), 0);
-        assert!(!fixture.pool.state().reaped);
+            let taken = thread::scope(|scope| scope.spawn(|| fixture.pool.take(&fixture.address).is_some()).join());
+            assert!(!taken.unwrap());
+            assert!(fixture.pool.take(&fixture.address).is_some());
+        });
+    }
+
+    #[test]
+    fn no_more_than_a_few_are_kept() {
+        testing::run(|| async {
+            let fixture = Fixture::new();
+            let mut peers = Vec::new();
+            for _ in 0..MAX_IDLE + 3 {
+                let (connection, peer) = fixture.connect().await;
+                fixture.pool.put(&fixture.address, connection, 0);
+                peers.push(peer);
+            }
+            assert_eq!(fixture.count(), MAX_IDLE);
+        });
+    }
+
+    #[test]
+    fn none_is_kept_while_somebody_waits() {
+        testing::run(|| async {
+            let fixture = Fixture::new();
+            let (connection, _first) = fixture.connect().await;
+            fixture.pool.put(&fixture.address, connection, 0);
+            let waiting = fixture.pool.make_way(&fixture.address);
+            assert_eq!(fixture.count(), 0);
+            let (connection, _second) = fixture.connect().await;
+            fixture.pool.put(&fixture.address, connection, 0);
+            assert_eq!(fixture.count(), 0);
+            drop(waiting);
+            let (connection, _third) = fixture.connect().await;
+            fixture.pool.put(&fixture.address, connection, 0);
+            assert_eq!(fixture.count(), 1);
+        });
+    }
+
+    #[test]
+    fn idle_connections_are_closed_in_time() {
+        testing::run_paused(|| async {
+            let fixture = Fixture::new();
+            for _ in 0..2 {
+                let (connection, _peer) = fixture.connect().await;
+                fixture.pool.put(&fixture.address, connection, 0);
+                sleep(MAX_IDLE_TIME / 2).await;
+            }
+            sleep(Duration::from_secs(1)).await;
+            assert_eq!(fixture.count(), 1);
+            sleep(MAX_IDLE_TIME / 2).await;
+            assert_eq!(fixture.count(), 0);
+            assert!(!fixture.pool.state().reaped);
+        });
     }
 }

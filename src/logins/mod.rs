@@ -19,14 +19,13 @@ mod table;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::Duration;
-
-use tokio::time::Instant;
+use std::time::{Duration, Instant};
 
 use self::table::Table;
 use crate::addr::Address;
 use crate::config::Network;
 use crate::config::limits::logins::{By, FailedLogins, Limit};
+use crate::event_loop::time::now;
 use crate::zones::Value;
 
 /// How long an attempt waits that is the first beyond what is allowed, the second, and so on.
@@ -78,7 +77,7 @@ impl Tables {
         if let Some(table) = tables.get(&of).and_then(Weak::upgrade) {
             return table;
         }
-        let table = Arc::new(Table::new(within, Instant::now()));
+        let table = Arc::new(Table::new(within, now()));
         tables.insert(of, Arc::downgrade(&table));
         table
     }

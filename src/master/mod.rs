@@ -5,7 +5,6 @@
 
 mod child;
 mod reload;
-pub mod signals;
 pub mod state;
 mod upgrade;
 
@@ -17,12 +16,12 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::Pid;
 
 use self::child::{Patience, Worker, describe};
-use self::signals::{Order, Received, Signals};
 use self::state::{Listeners, Prepared, Source};
 use crate::channel::{ToMaster, ToWorker};
 use crate::listen;
 use crate::log::Level;
 use crate::process::{PidFile, Waiting};
+use crate::signals::{Order, Received, Signals};
 use crate::{notify, reply};
 
 /// How long a worker may take to end when told to end now.

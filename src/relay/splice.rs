@@ -9,10 +9,9 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::task::{Context, Poll, ready};
 
-use rustix::pipe::{PipeFlags, SpliceFlags};
-use tokio::io::Interest;
-
+use crate::event_loop::Interest;
 use crate::stream::Socket;
+use rustix::pipe::{PipeFlags, SpliceFlags};
 
 /// How much is asked for at once, bytes, and so the most that a destination which takes no more makes us keep. Twice as
 /// much would save some more time, for twice the memory of all slow readers together.
@@ -78,7 +77,7 @@ pub(super) struct Moved {
 /// # Errors
 /// When bytes got lost in the pipe.
 pub(super) fn pass(cx: &mut Context<'_>, from: &Socket, to: &Socket) -> Poll<io::Result<Option<Moved>>> {
-    ready!(from.poll_ready(cx, Interest::READABLE))?;
+    ready!(from.poll_ready(cx, Interest::Readable));
     let Some(pipe) = Pipe::take() else { return Poll::Ready(Ok(None)) };
     match rustix::pipe::splice(from, None, &pipe.write, None, LENGTH, FLAGS) {
         Ok(received) if received > 0 => Poll::Ready(send(pipe, received, to).map(Some)),

@@ -1,13 +1,15 @@
 //! One question to one name server: over UDP, and over TCP if the answer does not fit.
 
 use std::io::{self, ErrorKind};
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 
 use hickory_proto::op::{Message, Query};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpStream, UdpSocket};
 
 use super::{Failure, answer};
+use crate::addr::Address;
+use crate::event_loop::udp::UdpSocket;
+use crate::stream::Socket;
 
 /// More than a server sends over UDP to somebody who does not ask for more.
 const MAX_DATAGRAM: usize = 4096;
@@ -30,13 +32,11 @@ fn failure(error: io::Error) -> Failure {
 }
 
 async fn over_udp(server: SocketAddr, question: &Message) -> io::Result<Message> {
-    let any = if server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-    let socket = UdpSocket::bind(SocketAddr::new(any, 0)).await?;
-    socket.connect(server).await?;
+    let socket = UdpSocket::connect(server)?;
     socket.send(&bytes(question)?).await?;
     let mut buffer = vec![0; MAX_DATAGRAM];
     loop {
-        let size = socket.recv(&mut buffer).await?;
+        let size = socket.receive(&mut buffer).await?;
         if let Some(answer) = answer::message(&buffer[..size], question)? {
             return Ok(answer);
         }
@@ -44,7 +44,7 @@ async fn over_udp(server: SocketAddr, question: &Message) -> io::Result<Message>
 }
 
 async fn over_tcp(server: SocketAddr, question: &Message) -> io::Result<Message> {
-    let mut stream = TcpStream::connect(server).await?;
+    let mut stream = Socket::connect(&Address::Ip(server)).await?;
     let question_bytes = bytes(question)?;
     let length = u16::try_from(question_bytes.len()).map_err(answer::invalid)?;
     stream.write_all(&[&length.to_be_bytes()[..], &question_bytes].concat()).await?;

@@ -16,7 +16,7 @@ const MAX_ADDRESSES: usize = 32;
 impl Resolver {
     /// Finds the addresses of a host, of the families that `ipv4=` and `ipv6=` allow, at least one. It takes at most
     /// `timeout` (`resolver_timeout`). Each time another one comes first, so that their load is shared. It must be called
-    /// in a tokio runtime.
+    /// in an event loop.
     ///
     /// # Errors
     /// When there is none, or DNS does not work. If only one family's question fails, the other's answer is enough.
@@ -84,6 +84,7 @@ mod tests {
 
     use super::super::tests::{LONG, a, cname, config, name, refuse, respond, server, zone};
     use super::*;
+    use crate::event_loop::testing;
 
     fn aaaa(owner: &str, address: &str) -> Record {
         Record::from_rdata(name(owner), 60, RData::AAAA(AAAA(address.parse().unwrap())))
@@ -100,57 +101,65 @@ mod tests {
         list.iter().map(|ip| ip.parse().unwrap()).collect()
     }
 
-    #[tokio::test]
-    async fn both_families_as_far_as_they_are_allowed() {
-        let records = vec![
-            a("a.example.", [192, 0, 2, 1]),
-            a("a.example.", [192, 0, 2, 2]),
-            aaaa("a.example.", "2001:db8::1"),
-            aaaa("six.example.", "2001:db8::6"),
-            cname("alias.example.", "a.example."),
-        ];
-        let (server, _) = zone(records).await;
-        let all = ips(&["192.0.2.1", "192.0.2.2", "2001:db8::1"]);
-        assert_eq!(found(server, "a.example", true, true).await, Ok(all.clone()));
-        assert_eq!(found(server, "A.Example.", true, true).await, Ok(all.clone()));
-        assert_eq!(found(server, "alias.example", true, true).await, Ok(all.clone()));
-        assert_eq!(found(server, "a.example", true, false).await, Ok(all[..2].to_vec()));
-        assert_eq!(found(server, "a.example", false, true).await, Ok(all[2..].to_vec()));
-        assert_eq!(found(server, "six.example", true, true).await, Ok(ips(&["2001:db8::6"])));
-        assert_eq!(found(server, "six.example", true, false).await, Err(Failure::NotFound));
-        assert_eq!(found(server, "b.example", true, true).await, Err(Failure::NotFound));
-        assert_eq!(found(server, &"x".repeat(64), true, true).await, Err(Failure::NotFound));
+    #[test]
+    fn both_families_as_far_as_they_are_allowed() {
+        testing::run(|| async {
+            let records = vec![
+                a("a.example.", [192, 0, 2, 1]),
+                a("a.example.", [192, 0, 2, 2]),
+                aaaa("a.example.", "2001:db8::1"),
+                aaaa("six.example.", "2001:db8::6"),
+                cname("alias.example.", "a.example."),
+            ];
+            let (server, _) = zone(records).await;
+            let all = ips(&["192.0.2.1", "192.0.2.2", "2001:db8::1"]);
+            assert_eq!(found(server, "a.example", true, true).await, Ok(all.clone()));
+            assert_eq!(found(server, "A.Example.", true, true).await, Ok(all.clone()));
+            assert_eq!(found(server, "alias.example", true, true).await, Ok(all.clone()));
+            assert_eq!(found(server, "a.example", true, false).await, Ok(all[..2].to_vec()));
+            assert_eq!(found(server, "a.example", false, true).await, Ok(all[2..].to_vec()));
+            assert_eq!(found(server, "six.example", true, true).await, Ok(ips(&["2001:db8::6"])));
+            assert_eq!(found(server, "six.example", true, false).await, Err(Failure::NotFound));
+            assert_eq!(found(server, "b.example", true, true).await, Err(Failure::NotFound));
+            assert_eq!(found(server, &"x".repeat(64), true, true).await, Err(Failure::NotFound));
+        });
     }
 
-    #[tokio::test]
-    async fn of_very_many_some() {
-        let (server, _) = zone((0..50).map(|number| a("a.example.", [192, 0, 2, number])).collect()).await;
-        assert_eq!(found(server, "a.example", true, false).await.map(|all| all.len()), Ok(MAX_ADDRESSES));
+    #[test]
+    fn of_very_many_some() {
+        testing::run(|| async {
+            let (server, _) = zone((0..50).map(|number| a("a.example.", [192, 0, 2, number])).collect()).await;
+            assert_eq!(found(server, "a.example", true, false).await.map(|all| all.len()), Ok(MAX_ADDRESSES));
+        });
     }
 
-    #[tokio::test]
-    async fn trouble_with_one_family_is_no_trouble() {
-        let (server, _) = server(|question, _| match question.queries[0].query_type {
-            RecordType::A => vec![respond(question, &[a("a.example.", [192, 0, 2, 1])])],
-            _ => vec![refuse(question, ResponseCode::ServFail)],
-        })
-        .await;
-        assert_eq!(found(server, "a.example", true, true).await, Ok(ips(&["192.0.2.1"])));
-        assert_eq!(found(server, "a.example", false, true).await, Err(Failure::Code(2)));
+    #[test]
+    fn trouble_with_one_family_is_no_trouble() {
+        testing::run(|| async {
+            let (server, _) = server(|question, _| match question.queries[0].query_type {
+                RecordType::A => vec![respond(question, &[a("a.example.", [192, 0, 2, 1])])],
+                _ => vec![refuse(question, ResponseCode::ServFail)],
+            })
+            .await;
+            assert_eq!(found(server, "a.example", true, true).await, Ok(ips(&["192.0.2.1"])));
+            assert_eq!(found(server, "a.example", false, true).await, Err(Failure::Code(2)));
+        });
     }
 
-    #[tokio::test]
-    async fn what_was_found_is_kept_and_shared_out() {
-        let records = vec![a("a.example.", [192, 0, 2, 1]), a("a.example.", [192, 0, 2, 2])];
-        let (server, asked) = zone(records).await;
-        let resolver = Resolver::new(&crate::config::Resolver { ipv6: false, ..config(&[server]) });
-        let mut firsts = Vec::new();
-        for host in ["a.example", "A.EXAMPLE", "a.example", "a.example"] {
-            firsts.push(resolver.addresses(host, LONG).await.unwrap()[0]);
-        }
-        assert_eq!(asked.load(Ordering::SeqCst), 1);
-        firsts.sort();
-        firsts.dedup();
-        assert_eq!(firsts.len(), 2);
+    #[test]
+    fn what_was_found_is_kept_and_shared_out() {
+        testing::run(|| async {
+            let records = vec![a("a.example.", [192, 0, 2, 1]), a("a.example.", [192, 0, 2, 2])];
+            let (server, asked) = zone(records).await;
+            let resolver = Resolver::new(&crate::config::Resolver { ipv6: false, ..config(&[server]) });
+            let mut firsts = Vec::new();
+            for host in ["a.example", "A.EXAMPLE", "a.example", "a.example"] {
+                firsts.push(resolver.addresses(host, LONG).await.unwrap()[0]);
+            }
+            assert_eq!(asked.load(Ordering::SeqCst), 1);
+            firsts.sort();
+            firsts.dedup();
+            assert_eq!(firsts.len(), 2);
+        });
     }
 }

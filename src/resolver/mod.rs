@@ -18,17 +18,19 @@ mod forward;
 mod hostile;
 
 use std::fmt;
+use std::future::poll_fn;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use gatepost_proto::printable;
 use hickory_proto::op::Query;
 use hickory_proto::rr::{Name, RecordType};
-use tokio::task::JoinSet;
-use tokio::time;
 
 use crate::config;
+use crate::event_loop::time;
 use answer::{Answer, Data, host_name};
 use cache::Cache;
 pub use failure::Failure;
@@ -80,7 +82,7 @@ impl Resolver {
     }
 
     /// Finds the name of a client. Each of the two questions, with its aliases, takes at most `timeout`
-    /// (`resolver_timeout`). It must be called in a tokio runtime.
+    /// (`resolver_timeout`). It must be called in an event loop.
     pub async fn client_host(&self, ip: IpAddr, timeout: Duration) -> Host {
         let address = ip.to_canonical();
         if let Some(name) = self.names.get(&address, Instant::now()) {
@@ -149,23 +151,23 @@ impl Resolver {
 
     /// Asks the servers in turn, twice if need be, until one answers.
     async fn ask(&self, query: &Query, patience: Duration) -> Result<(Answer, u32), Failure> {
-        let mut attempts = JoinSet::new();
+        let mut attempts = Attempts::default();
         let mut failure = Failure::TimedOut;
         for (turn, server) in self.turns().enumerate() {
             // Servers that answered, but all of them badly, would do so again.
             if turn == self.config.servers.len() && failure != Failure::TimedOut {
                 break;
             }
-            attempts.spawn(attempt(server, query.clone()));
-            match time::timeout(patience, attempts.join_next()).await {
-                Ok(Some(Ok(Ok(answer)))) => return Ok(answer),
-                Ok(Some(Ok(Err(Failure::NotFound)))) => return Err(Failure::NotFound),
-                Ok(Some(Ok(Err(other)))) => failure = failure.or(other),
-                Ok(Some(Err(_)) | None) | Err(_) => {}
+            attempts.0.push(Box::pin(attempt(server, query.clone())));
+            match time::timeout(patience, attempts.next()).await {
+                Ok(Some(Ok(answer))) => return Ok(answer),
+                Ok(Some(Err(Failure::NotFound))) => return Err(Failure::NotFound),
+                Ok(Some(Err(other))) => failure = failure.or(other),
+                Ok(None) | Err(_) => {}
             }
         }
-        while let Some(result) = attempts.join_next().await {
-            match result.unwrap_or(Err(Failure::TimedOut)) {
+        while let Some(result) = attempts.next().await {
+            match result {
                 Ok(answer) => return Ok(answer),
                 Err(Failure::NotFound) => return Err(Failure::NotFound),
                 Err(other) => failure = failure.or(other),
@@ -182,7 +184,29 @@ impl Resolver {
     }
 }
 
-async fn attempt(server: SocketAddr, query: Query) -> Result<(Answer, u32), Failure> {
+/// Questions under way.
+#[derive(Default)]
+struct Attempts(Vec<Pin<Box<dyn Future<Output = Outcome>>>>);
+
+type Outcome = Result<(Answer, u32), Failure>;
+
+impl Attempts {
+    /// What the next that ends comes to; none when none is left.
+    async fn next(&mut self) -> Option<Outcome> {
+        poll_fn(|cx| {
+            for index in 0..self.0.len() {
+                if let Poll::Ready(outcome) = self.0[index].as_mut().poll(cx) {
+                    drop(self.0.swap_remove(index));
+                    return Poll::Ready(Some(outcome));
+                }
+            }
+            if self.0.is_empty() { Poll::Ready(None) } else { Poll::Pending }
+        })
+        .await
+    }
+}
+
+async fn attempt(server: SocketAddr, query: Query) -> Outcome {
     answer::read(&exchange::exchange(server, &query).await?, &query)
 }
 

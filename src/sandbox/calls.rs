@@ -154,6 +154,7 @@ const ALLOWED: &[c_long] = &[
     libc::SYS_rt_sigprocmask,
     libc::SYS_rt_sigreturn,
     libc::SYS_sigaltstack,
+    libc::SYS_signalfd4,
     // What time it is, who we are, what nobody can guess.
     libc::SYS_clock_getres,
     libc::SYS_clock_gettime,

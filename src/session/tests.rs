@@ -4,17 +4,18 @@
 
 use std::path::Path;
 
-use tokio::io::unix::AsyncFd;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, Interest};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::*;
 use crate::accept::{self, Dispatcher, Gate};
 use crate::boot::log_panics;
 use crate::config::{self, Paths, Recording};
+use crate::event_loop::time::timeout;
+use crate::event_loop::{Source, testing};
 use crate::life::Life;
 use crate::log::{Context, Log, Logs};
 use crate::service::{self, Shared};
+use crate::stream::Socket;
 
 /// An IMAP server in this process.
 struct Running {
@@ -36,15 +37,14 @@ impl Running {
         let address = listener.local_addr().unwrap();
         let door = door(directory.path(), address);
         let gate = Gate::new(vec![door.clone()], &Arc::<Life>::default());
-        // SAFETY: an `OwnedFd` is the same open descriptor for as long as it lives.
-        let listener = unsafe { AsyncFd::register_with_interest(listener.into(), Interest::READABLE) }.unwrap();
+        let listener = Source::new(listener.into()).unwrap();
         let dispatcher = Arc::new(Dispatcher::new(limit));
-        tokio::spawn(accept::accept(listener, gate, dispatcher.clone()));
+        testing::spawn(accept::accept(listener, gate, dispatcher.clone()));
         Running { directory, address, door, dispatcher }
     }
 
-    async fn client(&self) -> TcpStream {
-        let mut client = TcpStream::connect(self.address).await.unwrap();
+    async fn client(&self) -> Socket {
+        let mut client = Socket::connect(&Address::Ip(self.address)).await.unwrap();
         expect(&mut client, "* OK IMAP4 ready\r\n").await;
         client
     }
@@ -78,76 +78,82 @@ fn door(directory: &Path, address: std::net::SocketAddr) -> Arc<Door> {
     service::doors(&config, &Logs::default(), &Shared::new(files)).unwrap().remove(0).remove(0)
 }
 
-async fn expect(client: &mut TcpStream, text: &str) {
+async fn expect(client: &mut Socket, text: &str) {
     let mut heard = vec![0; text.len()];
     client.read_exact(&mut heard).await.unwrap();
     assert_eq!(String::from_utf8(heard).unwrap(), text);
 }
 
-#[tokio::test]
-async fn a_panic_costs_its_session_and_no_other() {
-    let running = Running::start();
-    log_panics(running.log());
-    let mut other = running.client().await;
-    let door = running.door.clone();
-    let session = tokio::spawn(async move {
-        let peer = Address::Ip("192.0.2.1:40000".parse().unwrap());
-        let tell_loss = |level, what: &str| tell_loss(&door, 7, &peer, level, what);
-        let login = pin!(async { panic!("an index is out of bounds") });
-        live(login, std::future::pending(), tell_loss).await;
-    });
-    session.await.unwrap();
-    let line = running.logged("the session it happened in is lost");
-    assert!(line.contains("[alert]") && line.contains("src/session/tests.rs"), "{line}");
-    let line = running.logged(
-        ": *7 panicked: an index is out of bounds while in auth state, client: 192.0.2.1:40000, server: 127.0.0.1:",
-    );
-    assert!(line.contains("[alert]"), "{line}");
+#[test]
+fn a_panic_costs_its_session_and_no_other() {
+    testing::run(|| async {
+        let running = Running::start();
+        log_panics(running.log());
+        let mut other = running.client().await;
+        let door = running.door.clone();
+        let session = testing::spawn(async move {
+            let peer = Address::Ip("192.0.2.1:40000".parse().unwrap());
+            let tell_loss = |level, what: &str| tell_loss(&door, 7, &peer, level, what);
+            let login = pin!(async { panic!("an index is out of bounds") });
+            live(login, std::future::pending(), tell_loss).await;
+        });
+        session.await.unwrap();
+        let line = running.logged("the session it happened in is lost");
+        assert!(line.contains("[alert]") && line.contains("src/session/tests.rs"), "{line}");
+        let line = running.logged(
+            ": *7 panicked: an index is out of bounds while in auth state, client: 192.0.2.1:40000, server: 127.0.0.1:",
+        );
+        assert!(line.contains("[alert]"), "{line}");
 
-    other.write_all(b"a NOOP\r\n").await.unwrap();
-    expect(&mut other, "a OK completed\r\n").await;
-    running.client().await;
-    let _ = std::panic::take_hook();
+        other.write_all(b"a NOOP\r\n").await.unwrap();
+        expect(&mut other, "a OK completed\r\n").await;
+        running.client().await;
+        let _ = std::panic::take_hook();
+    });
 }
 
-#[tokio::test]
-async fn a_panic_while_proxying_is_told_with_its_context() {
-    let running = Running::start();
-    let context = Context {
-        action: "",
-        client: "192.0.2.1".into(),
-        server: running.door.text.clone(),
-        starttls: false,
-        login: b"alice".to_vec(),
-        upstream: Some("198.51.100.1:143".into()),
-    };
-    let mut log = SessionLog::new(running.log(), 8, context);
-    let end = unwound(pin!(async { panic!("what may not be") })).await.unwrap_or_else(End::Panicked);
-    tell_end(&mut log, end);
-    let line = running.logged(": *8 panicked: what may not be while proxying, client: 192.0.2.1, server: ");
-    assert!(line.contains("[alert]") && line.contains("login: \"alice\", upstream: 198.51.100.1:143"), "{line}");
+#[test]
+fn a_panic_while_proxying_is_told_with_its_context() {
+    testing::run(|| async {
+        let running = Running::start();
+        let context = Context {
+            action: "",
+            client: "192.0.2.1".into(),
+            server: running.door.text.clone(),
+            starttls: false,
+            login: b"alice".to_vec(),
+            upstream: Some("198.51.100.1:143".into()),
+        };
+        let mut log = SessionLog::new(running.log(), 8, context);
+        let end = unwound(pin!(async { panic!("what may not be") })).await.unwrap_or_else(End::Panicked);
+        tell_end(&mut log, end);
+        let line = running.logged(": *8 panicked: what may not be while proxying, client: 192.0.2.1, server: ");
+        assert!(line.contains("[alert]") && line.contains("login: \"alice\", upstream: 198.51.100.1:143"), "{line}");
+    });
 }
 
-#[tokio::test]
-async fn who_is_to_make_room_before_anybody_looked_at_it_does() {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    // All are accepted at once, before the first of their sessions runs.
-    let clients = [(); 4].map(|()| std::net::TcpStream::connect(address).unwrap());
-    let running = Running::on(listener, 1);
-    let mut clients = clients.map(|client| {
-        client.set_nonblocking(true).unwrap();
-        TcpStream::from_std(client).unwrap()
+#[test]
+fn who_is_to_make_room_before_anybody_looked_at_it_does() {
+    testing::run(|| async {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        // All are accepted at once, before the first of their sessions runs.
+        let clients = [(); 4].map(|()| std::net::TcpStream::connect(address).unwrap());
+        let running = Running::on(listener, 1);
+        let mut clients = clients.map(|client| {
+            client.set_nonblocking(true).unwrap();
+            Socket::from_accepted(client.into()).unwrap()
+        });
+        let (last, others) = clients.split_last_mut().unwrap();
+        for client in others {
+            let mut heard = Vec::new();
+            let end = client.read_to_end(&mut heard);
+            timeout(Duration::from_secs(10), end).await.expect("it makes room").unwrap();
+        }
+        running.logged("closed to make room for another connection");
+        expect(last, "* OK IMAP4 ready\r\n").await;
+        assert_eq!(running.dispatcher.connections(), 1);
     });
-    let (last, others) = clients.split_last_mut().unwrap();
-    for client in others {
-        let mut heard = Vec::new();
-        let end = client.read_to_end(&mut heard);
-        tokio::time::timeout(Duration::from_secs(10), end).await.expect("it makes room").unwrap();
-    }
-    running.logged("closed to make room for another connection");
-    expect(last, "* OK IMAP4 ready\r\n").await;
-    assert_eq!(running.dispatcher.connections(), 1);
 }
 
 /// What calling the function gives.

@@ -2,13 +2,13 @@
 
 use gatepost_proto::FrontEnd;
 use gatepost_proto::proxy_protocol::{self, Addresses};
-use tokio::time::{Instant, timeout};
 
 use super::{send, timed_out, unless_gone};
 use crate::accept::Permit;
 use crate::addr::Address;
 use crate::auth::Route;
 use crate::config::ProxyProtocol;
+use crate::event_loop::time::{now, timeout};
 use crate::log::{Errno, Level};
 use crate::session::{Ended, Session};
 use crate::stream::{Socket, Stream};
@@ -34,7 +34,7 @@ pub(super) async fn connect(
     }
     let mut left = 1 + route.alternatives.len() as u32;
     for address in std::iter::once(&route.address).chain(&route.alternatives) {
-        let share = session.deadline.saturating_duration_since(Instant::now()) / left;
+        let share = session.deadline.saturating_duration_since(now()) / left;
         left -= 1;
         match unless_gone(session, front, timeout(share, Socket::connect(address))).await? {
             Some(Ok(Ok(socket))) => {

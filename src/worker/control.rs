@@ -1,20 +1,19 @@
 //! The worker's end of the line to the master.
 
 use std::io;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use anyhow::Context as _;
 use rustix::net::RecvFlags;
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 
 use super::Order;
 use super::load::{self, Load};
 use crate::channel::{self, Inbox, ToMaster, ToWorker};
+use crate::event_loop::{Interest, Source};
 
 /// The line.
 pub struct Control {
-    socket: AsyncFd<OwnedFd>,
+    socket: Source,
     inbox: Inbox,
 }
 
@@ -30,20 +29,19 @@ pub async fn next(control: &mut Option<Control>) -> Order {
 impl Control {
     /// Takes the socket into the event loop.
     pub fn new(socket: OwnedFd) -> anyhow::Result<Control> {
-        // SAFETY: an `OwnedFd` is the same open descriptor for as long as it lives.
-        let socket = unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE) };
-        Ok(Control { socket: socket.context("the master cannot be heard")?, inbox: Inbox::default() })
+        let socket = Source::shared(socket).context("the master cannot be heard")?;
+        Ok(Control { socket, inbox: Inbox::default() })
     }
 
     /// Tells the master.
     pub fn say(&self, message: &ToMaster) -> io::Result<()> {
-        channel::send(self.socket.get_ref().as_fd(), message, &[])
+        channel::send(self.socket.as_fd(), message, &[])
     }
 
     async fn order(&mut self) -> io::Result<Order> {
         let Control { socket, inbox } = self;
-        let receive = |socket: &OwnedFd| inbox.receive::<ToWorker>(socket.as_fd(), RecvFlags::DONTWAIT);
-        let received = socket.async_io(Interest::READABLE, receive).await?;
+        let receive = |socket: BorrowedFd<'_>| inbox.receive::<ToWorker>(socket, RecvFlags::DONTWAIT);
+        let received = socket.when_ready(Interest::Readable, receive).await?;
         Ok(match received {
             None => Order::MasterGone,
             Some((ToWorker::Stop, _)) => Order::Stop,

@@ -14,25 +14,22 @@ mod signals;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
-use tokio::runtime::{Builder, Runtime};
-use tokio::task::{JoinHandle, spawn_blocking};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use self::control::Control;
 use self::load::{Load, Loaded};
-use self::signals::Signals;
 use crate::accept::{self, Dispatcher, Gate, Queue};
 use crate::addr::Address;
 use crate::channel::ToMaster;
 use crate::config::Process;
+use crate::event_loop::time::{now, sleep};
+use crate::event_loop::{EventLoop, Source, Task, run_aside, spawn};
 use crate::life::Life;
 use crate::log::{Level, Log, Logs};
 use crate::service::{Door, Shared};
+use crate::signals::Signals;
 use crate::title;
 use crate::{memory, process};
 
@@ -78,17 +75,16 @@ pub struct Listener {
 pub fn run(start: Start) -> anyhow::Result<()> {
     memory::give_large_pieces_back();
     let dispatcher = Arc::new(Dispatcher::new(connections(&start.process)));
+    // Before there are other threads, which a signal would find unprepared.
+    let signals = Signals::new().context("signals cannot be received")?;
     start_threads(&dispatcher, &start.process)?;
     process::bind_to(&process::processors(&start.process, 0));
-    let runtime = new_runtime()?;
-    let done = runtime.block_on(serve(start, dispatcher));
-    // Sessions that are still there are not waited for.
-    runtime.shutdown_background();
-    done
+    // Sessions that are still there when it ends are not waited for.
+    new_loop()?.run(serve(start, dispatcher, signals))
 }
 
-fn new_runtime() -> anyhow::Result<Runtime> {
-    Builder::new_current_thread().enable_all().build().context("the event loop cannot start")
+fn new_loop() -> anyhow::Result<EventLoop> {
+    EventLoop::new().context("the event loop cannot start")
 }
 
 /// How many connections there may be.
@@ -104,20 +100,20 @@ fn start_threads(dispatcher: &Dispatcher, process: &Process) -> anyhow::Result<(
 }
 
 fn start_thread(queue: Queue, process: &Process, number: usize) -> anyhow::Result<()> {
-    let runtime = new_runtime()?;
+    let event_loop = new_loop()?;
     let processors = process::processors(process, number);
     let serve = move || {
         process::bind_to(&processors);
-        runtime.block_on(accept::serve(queue));
+        event_loop.run(accept::serve(queue));
     };
     thread::Builder::new().name("worker".to_string()).spawn(serve).context("pthread_create() failed")?;
     Ok(())
 }
 
-async fn serve(start: Start, dispatcher: Arc<Dispatcher>) -> anyhow::Result<()> {
+async fn serve(start: Start, dispatcher: Arc<Dispatcher>, signals: Signals) -> anyhow::Result<()> {
     let Start { process, listeners, logs, log, master } = start;
-    let mut signals = Signals::new(master.is_some())?;
-    tokio::spawn(dispatcher.give_memory_back());
+    let mut signals = signals::Listener::new(signals, master.is_some())?;
+    spawn(dispatcher.give_memory_back());
     let (mut control, shared) = match master {
         Some(Master { socket, shared }) => (Some(Control::new(socket)?), Some(Arc::new(shared))),
         None => (None, None),
@@ -136,13 +132,11 @@ async fn serve(start: Start, dispatcher: Arc<Dispatcher>) -> anyhow::Result<()> 
     if let Some(control) = &control {
         control.say(&ToMaster::Ready)?;
     }
-    let mut look = interval(LOOK);
-    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let order = tokio::select! {
             order = signals.next() => order,
             order = control::next(&mut control) => order,
-            _ = look.tick(), if worker.leaving.is_some() => Order::Look,
+            () = sleep(LOOK), if worker.leaving.is_some() => Order::Look,
         };
         match order {
             Order::Stop => return Ok(()),
@@ -211,12 +205,12 @@ struct Leaving {
 struct Acceptor {
     address: Address,
     gate: Gate,
-    task: JoinHandle<()>,
+    task: Task,
 }
 
 impl Drop for Acceptor {
     fn drop(&mut self) {
-        self.task.abort();
+        self.task.stop();
     }
 }
 
@@ -243,10 +237,8 @@ impl Worker {
             // What is accepted has it from here. Fails only where there is no TCP.
             let _ = rustix::net::sockopt::set_tcp_nodelay(&socket, true);
         }
-        // SAFETY: an `OwnedFd` is the same open descriptor for as long as it lives.
-        let listener = unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE) };
-        let listener = listener.context("a socket cannot be waited for")?;
-        let task = tokio::spawn(accept::accept(listener, gate.clone(), self.dispatcher.clone()));
+        let listener = Source::shared(socket).context("a socket cannot be waited for")?;
+        let task = spawn(accept::accept(listener, gate.clone(), self.dispatcher.clone()));
         Ok(Acceptor { address, gate, task })
     }
 
@@ -259,12 +251,12 @@ impl Worker {
         title::set(title::LEAVING_WORKER.as_bytes());
         self.acceptors.clear();
         let patience = self.process.worker_shutdown_timeout;
-        self.leaving = Some(Leaving { deadline: patience.and_then(|patience| Instant::now().checked_add(patience)) });
+        self.leaving = Some(Leaving { deadline: patience.and_then(|patience| now().checked_add(patience)) });
     }
 
     /// Whether the last session has ended, or has had its time.
     fn may_leave(&self) -> bool {
-        let late = self.leaving.as_ref().and_then(|leaving| leaving.deadline).is_some_and(|end| end <= Instant::now());
+        let late = self.leaving.as_ref().and_then(|leaving| leaving.deadline).is_some_and(|end| end <= now());
         if late {
             self.log.write(Level::Notice, None, format_args!("worker_shutdown_timeout: the last sessions are closed"));
         }
@@ -291,15 +283,15 @@ impl Worker {
         self.logs.supply(std::mem::take(&mut load.logs));
         let (logs, shared) = (self.logs.clone(), self.shared.clone());
         // Reading keys and users takes its time, and this thread has sessions.
-        let built = spawn_blocking(move || load.read()?.build(&logs, shared.as_deref())).await;
-        let Loaded { process, listeners, log, shared } = built.map_err(|panic| vec![panic.to_string()])??;
+        let built = run_aside(move || load.read()?.build(&logs, shared.as_deref())).await;
+        let Loaded { process, listeners, log, shared } = built.map_err(|error| vec![error.to_string()])??;
         let superseded = std::mem::take(&mut self.generation);
         if let Err(error) = self.open(listeners) {
             self.generation = superseded;
             return Err(vec![format!("{error:#}")]);
         }
         if let Some(patience) = self.process.worker_shutdown_timeout {
-            tokio::spawn(end_after(patience, superseded));
+            spawn(end_after(patience, superseded));
         }
         self.logs.reopen();
         self.adjust(&process);

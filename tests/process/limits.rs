@@ -84,7 +84,7 @@ fn a_reload_for_which_there_are_no_descriptors_changes_nothing() {
 fn a_start_for_which_there_are_no_descriptors() {
     let prefix = tempfile::tempdir().unwrap();
     let at = free_address();
-    for limit in [3, 8, 12] {
+    for limit in [3, 8, 9] {
         let limit = format!("worker_rlimit_nofile {limit};");
         write(prefix.path(), &limit, ONE, at, at);
         fs::write(prefix.path().join("stderr"), "").unwrap();
@@ -135,7 +135,7 @@ fn threads_that_cannot_begin_get_no_connections() {
     let running = Running::start("worker_rlimit_nofile 150;");
     let worker = running.worker();
     let threads = || fs::read_dir(format!("/proc/{}/task", worker.as_raw_nonzero())).unwrap().count();
-    let crowd: Vec<Conn> = (0..110).map(|_| running.client()).collect();
+    let crowd: Vec<Conn> = (0..120).map(|_| running.client()).collect();
     running.configure("worker_rlimit_nofile 150; worker_processes 20;", ONE);
     running.reload_now();
     let line = running.await_log("the event loop cannot start");

@@ -4,12 +4,11 @@
 use std::io::{self, ErrorKind};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpSocket, UnixListener};
-use tokio::task::JoinHandle;
 
 use super::*;
 use crate::auth::Client;
 use crate::config::Machine;
+use crate::event_loop::testing::{self, JoinHandle, Listener, UdpSocket};
 
 const ACCEPT: &str = "HTTP/1.1 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\nAuth-Status: OK\r\n\
                       Auth-Server: 127.0.0.1\r\nAuth-Port: 143\r\n\r\nok";
@@ -30,9 +29,9 @@ fn server(config: &AuthHttp) -> Server {
     Server::open(config, &Shared::new(Arc::new(Machine))).unwrap()
 }
 
-async fn listen() -> (TcpListener, Address) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = Address::Ip(listener.local_addr().unwrap());
+fn listen() -> (Listener, Address) {
+    let listener = Listener::new();
+    let address = listener.address();
     (listener, address)
 }
 
@@ -81,10 +80,10 @@ async fn answer(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), response: &s
 }
 
 /// Answers the requests of one connection after the other, each with the responses of its list, then closes it.
-fn serve(listener: TcpListener, script: Vec<Vec<&'static str>>) -> JoinHandle<TcpListener> {
-    tokio::spawn(async move {
+fn serve(listener: Listener, script: Vec<Vec<&'static str>>) -> JoinHandle<Listener> {
+    testing::spawn(async move {
         for responses in script {
-            let mut stream = listener.accept().await.unwrap().0;
+            let mut stream = listener.accept().await;
             for response in responses {
                 answer(&mut stream, response).await;
             }
@@ -93,241 +92,271 @@ fn serve(listener: TcpListener, script: Vec<Vec<&'static str>>) -> JoinHandle<Tc
     })
 }
 
-#[tokio::test]
-async fn one_login() {
-    let (listener, address) = listen().await;
-    let stub = tokio::spawn(async move { answer(&mut listener.accept().await.unwrap().0, ACCEPT).await });
-    let route = accepted(&server(&config(vec![address]))).await;
-    assert_eq!((route.address.to_string(), &*route.name), ("127.0.0.1:143".into(), "127.0.0.1:143"));
-    assert_eq!((&route.user[..], route.password), (&b"user"[..], Some(Secret::from(&b"pass"[..]))));
-    assert_eq!(
-        stub.await.unwrap(),
-        "GET /auth HTTP/1.0\r\nHost: localhost\r\nAuth-Method: plain\r\nAuth-User: user\r\nAuth-Pass: pass\r\n\
+#[test]
+fn one_login() {
+    testing::run(|| async {
+        let (listener, address) = listen();
+        let stub = testing::spawn(async move { answer(&mut listener.accept().await, ACCEPT).await });
+        let route = accepted(&server(&config(vec![address]))).await;
+        assert_eq!((route.address.to_string(), &*route.name), ("127.0.0.1:143".into(), "127.0.0.1:143"));
+        assert_eq!((&route.user[..], route.password), (&b"user"[..], Some(Secret::from(&b"pass"[..]))));
+        assert_eq!(
+            stub.await.unwrap(),
+            "GET /auth HTTP/1.0\r\nHost: localhost\r\nAuth-Method: plain\r\nAuth-User: user\r\nAuth-Pass: pass\r\n\
          Auth-Protocol: pop3\r\nAuth-Login-Attempt: 1\r\nClient-IP: 192.0.2.7\r\nConnection: keep-alive\r\n\r\n"
-    );
+        );
+    });
 }
 
-#[tokio::test]
-async fn a_connection_is_used_again() {
-    let (listener, address) = listen().await;
-    let stub = serve(listener, vec![vec![ACCEPT; 5]]);
-    let server = server(&config(vec![address]));
-    for _ in 0..5 {
+#[test]
+fn a_connection_is_used_again() {
+    testing::run(|| async {
+        let (listener, address) = listen();
+        let stub = serve(listener, vec![vec![ACCEPT; 5]]);
+        let server = server(&config(vec![address]));
+        for _ in 0..5 {
+            accepted(&server).await;
+        }
+        stub.await.unwrap();
+    });
+}
+
+#[test]
+fn a_connection_is_not_used_again_unless_both_agree() {
+    testing::run(|| async {
+        let close = "Auth-Server: 127.0.0.1\r\nAuth-Port: 143\r\n\r\n";
+        let (listener, address) = listen();
+        let stub = serve(listener, vec![vec![close], vec![close]]);
+        let wanted = server(&config(vec![address.clone()]));
+        accepted(&wanted).await;
+        accepted(&wanted).await;
+        let stub = serve(stub.await.unwrap(), vec![vec![ACCEPT], vec![ACCEPT]]);
+        let mut config = config(vec![address]);
+        config.headers = vec![("connection".into(), "close".into())];
+        let unwanted = server(&config);
+        accepted(&unwanted).await;
+        accepted(&unwanted).await;
+        stub.await.unwrap();
+    });
+}
+
+#[test]
+fn a_kept_connection_that_was_closed_is_replaced() {
+    testing::run(|| async {
+        let (listener, address) = listen();
+        let server = server(&config(vec![address]));
+        let stub = serve(listener, vec![vec![ACCEPT]]);
         accepted(&server).await;
-    }
-    stub.await.unwrap();
-}
-
-#[tokio::test]
-async fn a_connection_is_not_used_again_unless_both_agree() {
-    let close = "Auth-Server: 127.0.0.1\r\nAuth-Port: 143\r\n\r\n";
-    let (listener, address) = listen().await;
-    let stub = serve(listener, vec![vec![close], vec![close]]);
-    let wanted = server(&config(vec![address.clone()]));
-    accepted(&wanted).await;
-    accepted(&wanted).await;
-    let stub = serve(stub.await.unwrap(), vec![vec![ACCEPT], vec![ACCEPT]]);
-    let mut config = config(vec![address]);
-    config.headers = vec![("connection".into(), "close".into())];
-    let unwanted = server(&config);
-    accepted(&unwanted).await;
-    accepted(&unwanted).await;
-    stub.await.unwrap();
-}
-
-#[tokio::test]
-async fn a_kept_connection_that_was_closed_is_replaced() {
-    let (listener, address) = listen().await;
-    let server = server(&config(vec![address]));
-    let stub = serve(listener, vec![vec![ACCEPT]]);
-    accepted(&server).await;
-    let listener = stub.await.unwrap();
-    let stub = serve(listener, vec![vec![ACCEPT]]);
-    accepted(&server).await;
-    stub.await.unwrap();
+        let listener = stub.await.unwrap();
+        let stub = serve(listener, vec![vec![ACCEPT]]);
+        accepted(&server).await;
+        stub.await.unwrap();
+    });
 }
 
 /// Closed when the request is there already: nothing but the retry can help.
-#[tokio::test]
-async fn a_request_lost_on_a_kept_connection_is_repeated_once() {
-    let (listener, address) = listen().await;
-    let server = server(&config(vec![address]));
-    let stub = tokio::spawn(async move {
-        let mut first = listener.accept().await.unwrap().0;
-        answer(&mut first, ACCEPT).await;
-        request(&mut first).await.unwrap();
-        drop(first);
-        let mut second = listener.accept().await.unwrap().0;
-        request(&mut second).await.unwrap()
-    });
-    accepted(&server).await;
-    let error = login(&server).await.unwrap_err().to_string();
-    assert!(error.ends_with(" prematurely closed connection"), "{error}");
-    assert!(stub.await.unwrap().starts_with("GET /auth"));
-}
-
-#[tokio::test]
-async fn a_kept_connection_that_speaks_unasked_is_not_used() {
-    let (listener, address) = listen().await;
-    let server = server(&config(vec![address]));
-    let stub = tokio::spawn(async move {
-        let mut first = listener.accept().await.unwrap().0;
-        answer(&mut first, &format!("{ACCEPT}HTTP/1.1 200 OK\r\nAuth-Status: injected\r\n\r\n")).await;
-        let mut second = listener.accept().await.unwrap().0;
-        answer(&mut second, ACCEPT).await;
-        drop(first);
-    });
-    accepted(&server).await;
-    accepted(&server).await;
-    stub.await.unwrap();
-}
-
-#[tokio::test]
-async fn a_response_in_single_bytes() {
-    let (listener, address) = listen().await;
-    let stub = tokio::spawn(async move {
-        let mut stream = listener.accept().await.unwrap().0;
-        stream.set_nodelay(true).unwrap();
-        request(&mut stream).await.unwrap();
-        for byte in ACCEPT.bytes() {
-            stream.write_u8(byte).await.unwrap();
-            tokio::task::yield_now().await;
-        }
-    });
-    let server = server(&config(vec![address]));
-    accepted(&server).await;
-    stub.await.unwrap();
-}
-
-#[tokio::test]
-async fn a_unix_socket() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("auth");
-    let listener = UnixListener::bind(&path).unwrap();
-    let stub = tokio::spawn(async move {
-        let mut stream = listener.accept().await.unwrap().0;
-        answer(&mut stream, ACCEPT).await;
-        answer(&mut stream, ACCEPT).await;
-    });
-    let server = server(&config(vec![Address::Unix(path)]));
-    accepted(&server).await;
-    accepted(&server).await;
-    stub.await.unwrap();
-}
-
-#[tokio::test]
-async fn the_next_address_is_tried() {
-    // Bound, so that nobody else gets the port, but not listening.
-    let bound = TcpSocket::new_v4().unwrap();
-    bound.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-    let dead = Address::Ip(bound.local_addr().unwrap());
-    let (listener, alive) = listen().await;
-    let stub = serve(listener, vec![vec!["X: y\r\n\r\n"], vec![ACCEPT]]);
-    let server = server(&config(vec![dead.clone(), alive.clone()]));
-    let error = login(&server).await.unwrap_err().to_string();
-    assert_eq!(error, format!("auth http server {alive} did not send server or port"));
-    assert_eq!(server.preferred(), &alive);
-    accepted(&server).await;
-    drop(stub.await.unwrap());
-    let error = login(&server).await.unwrap_err();
-    assert_eq!(error.to_string(), format!("connect() to {dead} failed (111: Connection refused)"));
-    assert_eq!(error.level(), crate::log::Level::Error);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_silent_server() {
-    let (listener, address) = listen().await;
-    let server = server(&config(vec![address.clone()]));
-    let begin = Instant::now();
-    let error = login(&server).await.unwrap_err().to_string();
-    assert_eq!(error, format!("auth http server {address} timed out (110: Connection timed out)"));
-    assert_eq!(begin.elapsed().as_secs(), 5);
-    drop(listener);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_server_that_drips() {
-    let (listener, address) = listen().await;
-    let stub = tokio::spawn(async move {
-        let mut stream = listener.accept().await.unwrap().0;
-        request(&mut stream).await.unwrap();
-        while stream.write_all(b"X").await.is_ok() {
-            sleep(Duration::from_secs(1)).await;
-        }
-    });
-    let begin = Instant::now();
-    let error = login(&server(&config(vec![address]))).await.unwrap_err().to_string();
-    assert!(error.contains("timed out"), "{error}");
-    assert_eq!(begin.elapsed().as_secs(), 5);
-    stub.await.unwrap();
-}
-
-#[tokio::test(start_paused = true)]
-async fn waiting_takes_at_least_a_second() {
-    let (listener, address) = listen().await;
-    let stub = serve(
-        listener,
-        vec![
-            vec!["Auth-Status: WAIT\r\n\r\n"],
-            vec!["Auth-Status: WAIT\r\nAuth-Wait: 4\r\n\r\n"],
-            vec!["Auth-Status: Locked\r\nAuth-Wait: 3\r\nAuth-Error-Code: 454 4.7.0\r\n\r\n"],
-        ],
-    );
-    let begin = Instant::now();
-    let verdict = login(&server(&config(vec![address]))).await.unwrap();
-    let Verdict::Reject { rejection, wait } = verdict else { panic!("{verdict:?}") };
-    assert_eq!((&rejection.text[..], rejection.code.as_deref()), (&b"Locked"[..], Some(&b"454 4.7.0"[..])));
-    assert_eq!((wait.as_secs(), begin.elapsed().as_secs()), (3, 5));
-    stub.await.unwrap();
-}
-
-#[tokio::test]
-async fn what_makes_no_sense_is_an_error() {
-    let (listener, address) = listen().await;
-    let stub = serve(listener, vec![vec!["Auth-Server: mail.example\r\nAuth-Port: 1\r\n\r\n"], vec!["\0"], vec!["X"]]);
-    let server = server(&config(vec![address]));
-    for expected in [
-        "sent invalid server address:\"mail.example\"",
-        "sent invalid header in response",
-        "prematurely closed connection",
-    ] {
+#[test]
+fn a_request_lost_on_a_kept_connection_is_repeated_once() {
+    testing::run(|| async {
+        let (listener, address) = listen();
+        let server = server(&config(vec![address]));
+        let stub = testing::spawn(async move {
+            let mut first = listener.accept().await;
+            answer(&mut first, ACCEPT).await;
+            request(&mut first).await.unwrap();
+            drop(first);
+            let mut second = listener.accept().await;
+            request(&mut second).await.unwrap()
+        });
+        accepted(&server).await;
         let error = login(&server).await.unwrap_err().to_string();
-        assert!(error.ends_with(expected), "{error}");
-    }
-    stub.await.unwrap();
+        assert!(error.ends_with(" prematurely closed connection"), "{error}");
+        assert!(stub.await.unwrap().starts_with("GET /auth"));
+    });
+}
+
+#[test]
+fn a_kept_connection_that_speaks_unasked_is_not_used() {
+    testing::run(|| async {
+        let (listener, address) = listen();
+        let server = server(&config(vec![address]));
+        let stub = testing::spawn(async move {
+            let mut first = listener.accept().await;
+            answer(&mut first, &format!("{ACCEPT}HTTP/1.1 200 OK\r\nAuth-Status: injected\r\n\r\n")).await;
+            let mut second = listener.accept().await;
+            answer(&mut second, ACCEPT).await;
+            drop(first);
+        });
+        accepted(&server).await;
+        accepted(&server).await;
+        stub.await.unwrap();
+    });
+}
+
+#[test]
+fn a_response_in_single_bytes() {
+    testing::run(|| async {
+        let (listener, address) = listen();
+        let stub = testing::spawn(async move {
+            let mut stream = listener.accept().await;
+            request(&mut stream).await.unwrap();
+            for byte in ACCEPT.bytes() {
+                stream.write_u8(byte).await.unwrap();
+                testing::yield_now().await;
+            }
+        });
+        let server = server(&config(vec![address]));
+        accepted(&server).await;
+        stub.await.unwrap();
+    });
+}
+
+#[test]
+fn a_unix_socket() {
+    testing::run(|| async {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("auth");
+        let listener = Listener::unix(&path);
+        let stub = testing::spawn(async move {
+            let mut stream = listener.accept().await;
+            answer(&mut stream, ACCEPT).await;
+            answer(&mut stream, ACCEPT).await;
+        });
+        let server = server(&config(vec![Address::Unix(path)]));
+        accepted(&server).await;
+        accepted(&server).await;
+        stub.await.unwrap();
+    });
+}
+
+#[test]
+fn the_next_address_is_tried() {
+    testing::run(|| async {
+        // Bound, so that nobody else gets the port, but not listening.
+        let bound = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        bound.bind(&std::net::SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        let dead = Address::Ip(bound.local_addr().unwrap().as_socket().unwrap());
+        let (listener, alive) = listen();
+        let stub = serve(listener, vec![vec!["X: y\r\n\r\n"], vec![ACCEPT]]);
+        let server = server(&config(vec![dead.clone(), alive.clone()]));
+        let error = login(&server).await.unwrap_err().to_string();
+        assert_eq!(error, format!("auth http server {alive} did not send server or port"));
+        assert_eq!(server.preferred(), &alive);
+        accepted(&server).await;
+        drop(stub.await.unwrap());
+        let error = login(&server).await.unwrap_err();
+        assert_eq!(error.to_string(), format!("connect() to {dead} failed (111: Connection refused)"));
+        assert_eq!(error.level(), crate::log::Level::Error);
+    });
+}
+
+#[test]
+fn a_silent_server() {
+    testing::run_paused(|| async {
+        let (listener, address) = listen();
+        let server = server(&config(vec![address.clone()]));
+        let begin = now();
+        let error = login(&server).await.unwrap_err().to_string();
+        assert_eq!(error, format!("auth http server {address} timed out (110: Connection timed out)"));
+        assert_eq!((now() - begin).as_secs(), 5);
+        drop(listener);
+    });
+}
+
+#[test]
+fn a_server_that_drips() {
+    testing::run_paused(|| async {
+        let (listener, address) = listen();
+        let stub = testing::spawn(async move {
+            let mut stream = listener.accept().await;
+            request(&mut stream).await.unwrap();
+            while stream.write_all(b"X").await.is_ok() {
+                sleep(Duration::from_secs(1)).await;
+            }
+        });
+        let begin = now();
+        let error = login(&server(&config(vec![address]))).await.unwrap_err().to_string();
+        assert!(error.contains("timed out"), "{error}");
+        assert_eq!((now() - begin).as_secs(), 5);
+        stub.await.unwrap();
+    });
+}
+
+#[test]
+fn waiting_takes_at_least_a_second() {
+    testing::run_paused(|| async {
+        let (listener, address) = listen();
+        let stub = serve(
+            listener,
+            vec![
+                vec!["Auth-Status: WAIT\r\n\r\n"],
+                vec!["Auth-Status: WAIT\r\nAuth-Wait: 4\r\n\r\n"],
+                vec!["Auth-Status: Locked\r\nAuth-Wait: 3\r\nAuth-Error-Code: 454 4.7.0\r\n\r\n"],
+            ],
+        );
+        let begin = now();
+        let verdict = login(&server(&config(vec![address]))).await.unwrap();
+        let Verdict::Reject { rejection, wait } = verdict else { panic!("{verdict:?}") };
+        assert_eq!((&rejection.text[..], rejection.code.as_deref()), (&b"Locked"[..], Some(&b"454 4.7.0"[..])));
+        assert_eq!((wait.as_secs(), (now() - begin).as_secs()), (3, 5));
+        stub.await.unwrap();
+    });
+}
+
+#[test]
+fn what_makes_no_sense_is_an_error() {
+    testing::run(|| async {
+        let (listener, address) = listen();
+        let stub =
+            serve(listener, vec![vec!["Auth-Server: mail.example\r\nAuth-Port: 1\r\n\r\n"], vec!["\0"], vec!["X"]]);
+        let server = server(&config(vec![address]));
+        for expected in [
+            "sent invalid server address:\"mail.example\"",
+            "sent invalid header in response",
+            "prematurely closed connection",
+        ] {
+            let error = login(&server).await.unwrap_err().to_string();
+            assert!(error.ends_with(expected), "{error}");
+        }
+        stub.await.unwrap();
+    });
 }
 
 /// A server that serves one connection at a time: the second client waits until the first, idle connection is closed.
-#[tokio::test]
-async fn idle_connections_do_not_stand_in_the_way() {
-    let (listener, address) = listen().await;
-    let stub = tokio::spawn(async move {
-        for _ in 0..2 {
-            let mut stream = listener.accept().await.unwrap().0;
-            while !request(&mut stream).await.unwrap().is_empty() {
-                stream.write_all(ACCEPT.as_bytes()).await.unwrap();
+#[test]
+fn idle_connections_do_not_stand_in_the_way() {
+    testing::run(|| async {
+        let (listener, address) = listen();
+        let stub = testing::spawn(async move {
+            for _ in 0..2 {
+                let mut stream = listener.accept().await;
+                while !request(&mut stream).await.unwrap().is_empty() {
+                    stream.write_all(ACCEPT.as_bytes()).await.unwrap();
+                }
             }
-        }
+        });
+        let server = server(&config(vec![address]));
+        tokio::join!(accepted(&server), accepted(&server));
+        drop(server);
+        stub.await.unwrap();
     });
-    let server = server(&config(vec![address]));
-    tokio::join!(accepted(&server), accepted(&server));
-    drop(server);
-    stub.await.unwrap();
 }
 
-#[tokio::test]
-async fn a_header_of_two_lines_is_refused_at_start() {
-    let mut config = config(vec![Address::Unix("/x".into())]);
-    config.headers = vec![("X-Key".into(), "a\r\nAuth-User: root".into())];
-    let error = Server::open(&config, &Shared::new(Arc::new(Machine))).unwrap_err();
-    assert_eq!(error.messages, ["control character in \"X-Key\" for auth http server"]);
+#[test]
+fn a_header_of_two_lines_is_refused_at_start() {
+    testing::run(|| async {
+        let mut config = config(vec![Address::Unix("/x".into())]);
+        config.headers = vec![("X-Key".into(), "a\r\nAuth-User: root".into())];
+        let error = Server::open(&config, &Shared::new(Arc::new(Machine))).unwrap_err();
+        assert_eq!(error.messages, ["control character in \"X-Key\" for auth http server"]);
+    });
 }
 
-/// A login that waits for its answer keeps this much memory, and may wait on any thread.
+/// A login that waits for its answer keeps this much memory.
 #[test]
 fn the_future_is_small() {
     let server = server(&config(vec![Address::Unix("/x".into())]));
-    fn size(future: impl Future + Send) -> usize {
+    fn size(future: impl Future) -> usize {
         std::mem::size_of_val(&future)
     }
     let attempt = attempt();
@@ -343,12 +372,12 @@ async fn name_server() -> std::net::SocketAddr {
     use hickory_proto::rr::rdata::{A, AAAA};
     use hickory_proto::rr::{RData, Record, RecordType};
 
-    let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
-    let address = socket.local_addr().unwrap();
-    tokio::spawn(async move {
+    let socket = UdpSocket::new();
+    let address = socket.local_addr();
+    testing::spawn(async move {
         let mut buffer = [0; 512];
         loop {
-            let (size, from) = socket.recv_from(&mut buffer).await.unwrap();
+            let (size, from) = socket.recv_from(&mut buffer).await;
             let question = Message::from_vec(&buffer[..size]).unwrap();
             let query = question.queries[0].clone();
             let mut answer = question.into_response();
@@ -358,39 +387,42 @@ async fn name_server() -> std::net::SocketAddr {
                 _ => Some(RData::AAAA(AAAA("::1".parse().unwrap()))),
             };
             answer.add_answers(data.map(|data| Record::from_rdata(query.name, 60, data)));
-            socket.send_to(&answer.to_vec().unwrap(), from).await.unwrap();
+            socket.send_to(&answer.to_vec().unwrap(), from);
         }
     });
     address
 }
 
-#[tokio::test]
-async fn a_mail_server_may_have_a_name_where_there_is_a_resolver() {
-    let name_server = name_server().await;
-    let config = crate::config::Resolver { servers: vec![name_server], valid: None, ipv4: true, ipv6: true };
-    let resolver = Resolver::new(&config);
-    let (listener, address) = listen().await;
-    let stub = serve(
-        listener,
-        vec![
-            vec!["Auth-Server: mail.example\r\nAuth-Port: 993\r\nAuth-SSL-Upstream: on\r\n\r\n"],
-            vec!["Auth-Server: no.example\r\nAuth-Port: 993\r\n\r\n"],
-        ],
-    );
-    let server = server(&self::config(vec![address]));
-    let (attempt, client) =
-        (attempt(), Client { address: Address::nameless(), host: None, proxy_protocol: None, tls: None });
-    let resolver = Some((&resolver, Duration::from_secs(5)));
-    let request = Request { protocol: Protocol::Pop3, attempt: &attempt, client: &client, resolver };
-    let Verdict::Accept(route) = server.authenticate(&request).await.unwrap() else { panic!() };
-    let mut found: Vec<String> = route.alternatives.iter().chain([&route.address]).map(Address::to_string).collect();
-    found.sort();
-    assert_eq!(found, ["127.0.0.1:993", "[::1]:993"]);
-    assert_eq!((route.name.as_str(), route.verify_name.as_deref()), ("mail.example:993", Some("mail.example")));
-    assert_eq!(route.tls, Some(UpstreamTls::On));
-    let error = server.authenticate(&request).await.unwrap_err();
-    assert_eq!(error.to_string(), "no.example could not be resolved (3: Host not found)");
-    stub.await.unwrap();
+#[test]
+fn a_mail_server_may_have_a_name_where_there_is_a_resolver() {
+    testing::run(|| async {
+        let name_server = name_server().await;
+        let config = crate::config::Resolver { servers: vec![name_server], valid: None, ipv4: true, ipv6: true };
+        let resolver = Resolver::new(&config);
+        let (listener, address) = listen();
+        let stub = serve(
+            listener,
+            vec![
+                vec!["Auth-Server: mail.example\r\nAuth-Port: 993\r\nAuth-SSL-Upstream: on\r\n\r\n"],
+                vec!["Auth-Server: no.example\r\nAuth-Port: 993\r\n\r\n"],
+            ],
+        );
+        let server = server(&self::config(vec![address]));
+        let (attempt, client) =
+            (attempt(), Client { address: Address::nameless(), host: None, proxy_protocol: None, tls: None });
+        let resolver = Some((&resolver, Duration::from_secs(5)));
+        let request = Request { protocol: Protocol::Pop3, attempt: &attempt, client: &client, resolver };
+        let Verdict::Accept(route) = server.authenticate(&request).await.unwrap() else { panic!() };
+        let mut found: Vec<String> =
+            route.alternatives.iter().chain([&route.address]).map(Address::to_string).collect();
+        found.sort();
+        assert_eq!(found, ["127.0.0.1:993", "[::1]:993"]);
+        assert_eq!((route.name.as_str(), route.verify_name.as_deref()), ("mail.example:993", Some("mail.example")));
+        assert_eq!(route.tls, Some(UpstreamTls::On));
+        let error = server.authenticate(&request).await.unwrap_err();
+        assert_eq!(error.to_string(), "no.example could not be resolved (3: Host not found)");
+        stub.await.unwrap();
+    });
 }
 
 /// An authority, and a server of its with a certificate for this name.
@@ -405,72 +437,78 @@ fn certified(name: &str) -> (crate::tls::testing::Files, AuthHttp, openssl::ssl:
     (files, config, context)
 }
 
-#[tokio::test]
-async fn an_encrypted_connection_is_used_again() {
-    let (_files, mut config, context) = certified("auth.example");
-    let (listener, address) = listen().await;
-    config.addresses = vec![address];
-    let stub = tokio::spawn(async move {
-        let mut stream =
-            crate::tls::client::testing::accept(&context.build(), listener.accept().await.unwrap().0).await.unwrap();
-        let first = answer(&mut stream, ACCEPT).await;
-        for _ in 0..3 {
-            answer(&mut stream, ACCEPT).await;
+#[test]
+fn an_encrypted_connection_is_used_again() {
+    testing::run(|| async {
+        let (_files, mut config, context) = certified("auth.example");
+        let (listener, address) = listen();
+        config.addresses = vec![address];
+        let stub = testing::spawn(async move {
+            let mut stream =
+                crate::tls::client::testing::accept(&context.build(), listener.accept().await).await.unwrap();
+            let first = answer(&mut stream, ACCEPT).await;
+            for _ in 0..3 {
+                answer(&mut stream, ACCEPT).await;
+            }
+            first
+        });
+        let server = server(&config);
+        for _ in 0..4 {
+            accepted(&server).await;
         }
-        first
+        assert!(stub.await.unwrap().starts_with("GET /auth HTTP/1.0\r\nHost: auth.example\r\n"));
     });
-    let server = server(&config);
-    for _ in 0..4 {
+}
+
+#[test]
+fn an_encrypted_connection_that_was_closed_is_replaced() {
+    testing::run(|| async {
+        let (_files, mut config, context) = certified("auth.example");
+        let (listener, address) = listen();
+        config.addresses = vec![address];
+        let stub = testing::spawn(async move {
+            let context = context.build();
+            for _ in 0..2 {
+                let socket = listener.accept().await;
+                let mut stream = crate::tls::client::testing::accept(&context, socket).await.unwrap();
+                answer(&mut stream, ACCEPT).await;
+                stream.shutdown().await.unwrap();
+            }
+        });
+        let server = server(&config);
         accepted(&server).await;
-    }
-    assert!(stub.await.unwrap().starts_with("GET /auth HTTP/1.0\r\nHost: auth.example\r\n"));
+        accepted(&server).await;
+        stub.await.unwrap();
+    });
 }
 
-#[tokio::test]
-async fn an_encrypted_connection_that_was_closed_is_replaced() {
-    let (_files, mut config, context) = certified("auth.example");
-    let (listener, address) = listen().await;
-    config.addresses = vec![address];
-    let stub = tokio::spawn(async move {
-        let context = context.build();
-        for _ in 0..2 {
-            let socket = listener.accept().await.unwrap().0;
-            let mut stream = crate::tls::client::testing::accept(&context, socket).await.unwrap();
-            answer(&mut stream, ACCEPT).await;
-            stream.shutdown().await.unwrap();
-        }
+#[test]
+fn a_server_that_is_somebody_else_gets_no_request() {
+    testing::run(|| async {
+        let (_files, mut config, context) = certified("other.example");
+        let (listener, address) = listen();
+        config.addresses = vec![address.clone()];
+        let stub = testing::spawn(async move {
+            let socket = listener.accept().await;
+            crate::tls::client::testing::accept(&context.build(), socket).await.is_err()
+        });
+        let error = login(&server(&config)).await.unwrap_err();
+        let expected = "SSL certificate does not match \"other.example\"";
+        assert_eq!(error.to_string(), format!("auth http server {address} \"other.example\": {expected}"));
+        assert!(stub.await.unwrap());
+        let (listener, address) = listen();
+        config.addresses = vec![address.clone()];
+        let stub = testing::spawn(async move {
+            let mut stream = listener.accept().await;
+            stream.write_all(b"HTTP/1.0 400 Bad Request\r\n\r\n").await.unwrap();
+            let mut sent = Vec::new();
+            let _ = stream.read_to_end(&mut sent).await;
+            sent
+        });
+        let error = login(&server(&config)).await.unwrap_err().to_string();
+        assert!(error.contains("SSL_do_handshake() failed (SSL: error:"), "{error}");
+        assert!(!String::from_utf8_lossy(&stub.await.unwrap()).contains("Auth-"));
     });
-    let server = server(&config);
-    accepted(&server).await;
-    accepted(&server).await;
-    stub.await.unwrap();
-}
-
-#[tokio::test]
-async fn a_server_that_is_somebody_else_gets_no_request() {
-    let (_files, mut config, context) = certified("other.example");
-    let (listener, address) = listen().await;
-    config.addresses = vec![address.clone()];
-    let stub = tokio::spawn(async move {
-        let socket = listener.accept().await.unwrap().0;
-        crate::tls::client::testing::accept(&context.build(), socket).await.is_err()
-    });
-    let error = login(&server(&config)).await.unwrap_err();
-    let expected = "SSL certificate does not match \"other.example\"";
-    assert_eq!(error.to_string(), format!("auth http server {address} \"other.example\": {expected}"));
-    assert!(stub.await.unwrap());
-    let (listener, address) = listen().await;
-    config.addresses = vec![address.clone()];
-    let stub = tokio::spawn(async move {
-        let mut stream = listener.accept().await.unwrap().0;
-        stream.write_all(b"HTTP/1.0 400 Bad Request\r\n\r\n").await.unwrap();
-        let mut sent = Vec::new();
-        let _ = stream.read_to_end(&mut sent).await;
-        sent
-    });
-    let error = login(&server(&config)).await.unwrap_err().to_string();
-    assert!(error.contains("SSL_do_handshake() failed (SSL: error:"), "{error}");
-    assert!(!String::from_utf8_lossy(&stub.await.unwrap()).contains("Auth-"));
 }
 
 #[test]

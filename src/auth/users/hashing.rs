@@ -7,6 +7,7 @@ use std::thread;
 use tokio::sync::Semaphore;
 
 use crate::auth::AuthError;
+use crate::event_loop;
 
 /// How many logins may wait for their turn.
 const MAX_WAITING: usize = 1024;
@@ -42,7 +43,7 @@ impl Hashing {
             let _turn = turn;
             work()
         };
-        tokio::task::spawn_blocking(work).await.map_err(|_| AuthError::Interrupted)
+        event_loop::run_aside(work).await.map_err(|_| AuthError::Interrupted)
     }
 }
 
@@ -66,31 +67,34 @@ impl Drop for Waiting<'_> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::event_loop::testing;
 
-    #[tokio::test]
-    async fn the_queue_is_bounded() {
-        let hashing = Arc::new(Hashing::default());
-        let all = hashing.turns.available_permits() as u32;
-        let turns = hashing.turns.acquire_many(all).await.unwrap();
-        let queue: Vec<_> = (0..MAX_WAITING)
-            .map(|_| {
-                let hashing = hashing.clone();
-                tokio::spawn(async move { hashing.run(|| true).await })
-            })
-            .collect();
-        while hashing.waiting.load(Ordering::Relaxed) < MAX_WAITING {
-            tokio::task::yield_now().await;
-        }
-        assert!(matches!(hashing.run(|| true).await, Err(AuthError::Busy)));
-        queue[0].abort();
-        while hashing.waiting.load(Ordering::Relaxed) == MAX_WAITING {
-            tokio::task::yield_now().await;
-        }
-        drop(turns);
-        assert!(hashing.run(|| true).await.unwrap());
-        for login in queue.into_iter().skip(1) {
-            assert!(login.await.unwrap().unwrap());
-        }
-        assert_eq!(hashing.waiting.load(Ordering::Relaxed), 0);
+    #[test]
+    fn the_queue_is_bounded() {
+        testing::run(|| async {
+            let hashing = Arc::new(Hashing::default());
+            let all = hashing.turns.available_permits() as u32;
+            let turns = hashing.turns.acquire_many(all).await.unwrap();
+            let queue: Vec<_> = (0..MAX_WAITING)
+                .map(|_| {
+                    let hashing = hashing.clone();
+                    testing::spawn(async move { hashing.run(|| true).await })
+                })
+                .collect();
+            while hashing.waiting.load(Ordering::Relaxed) < MAX_WAITING {
+                testing::yield_now().await;
+            }
+            assert!(matches!(hashing.run(|| true).await, Err(AuthError::Busy)));
+            queue[0].abort();
+            while hashing.waiting.load(Ordering::Relaxed) == MAX_WAITING {
+                testing::yield_now().await;
+            }
+            drop(turns);
+            assert!(hashing.run(|| true).await.unwrap());
+            for login in queue.into_iter().skip(1) {
+                assert!(login.await.unwrap().unwrap());
+            }
+            assert_eq!(hashing.waiting.load(Ordering::Relaxed), 0);
+        });
     }
 }

@@ -6,6 +6,7 @@ use gatepost_proto::{Dialogue, Protocol};
 use super::*;
 use crate::auth::Client;
 use crate::config::Machine;
+use crate::event_loop::testing;
 use crate::log::Level;
 
 /// `password`, hashed by other programs.
@@ -208,73 +209,84 @@ fn route(verdict: Result<Verdict, AuthError>) -> Option<String> {
     }
 }
 
-#[tokio::test]
-async fn logins() {
-    let text = format!("al:{{PLAIN}}tanstaaf:192.0.2.1\nbo:{BCRYPT_4}\ncy:{BCRYPT_5}:[::1]:1143\nda:{ARGON2}:unix:/m");
-    let directory = directory(&text, Some("192.0.2.9:9"));
-    let apop = "c4c9334bac560ecc979e58001b3e22fb";
-    for (protocol, method, user, password, expected) in [
-        (Protocol::Imap, Method::Plain, "al", "tanstaaf", Some("al tanstaaf 192.0.2.1:143")),
-        (Protocol::Pop3, Method::Plain, "al", "tanstaaf", Some("al tanstaaf 192.0.2.1:143")),
-        (Protocol::Smtp, Method::Plain, "al", "tanstaaf", Some("al tanstaaf 192.0.2.1:143")),
-        (Protocol::Pop3, Method::Apop, "al", apop, Some("al tanstaaf 192.0.2.1:143")),
-        (Protocol::Imap, Method::Plain, "bo", "password", Some("bo password 192.0.2.9:9")),
-        (Protocol::Imap, Method::Plain, "cy", "password", Some("cy password [::1]:1143")),
-        (Protocol::Imap, Method::Plain, "da", "password", Some("da password unix:/m")),
-        (Protocol::Imap, Method::Plain, "al", "Tanstaaf", None),
-        (Protocol::Imap, Method::Plain, "al", "", None),
-        (Protocol::Imap, Method::Plain, "bo", "passwor", None),
-        (Protocol::Imap, Method::Plain, "bo", BCRYPT_4, None),
-        (Protocol::Imap, Method::Plain, "nobody", "password", None),
-        (Protocol::Imap, Method::Plain, "", "", None),
-        (Protocol::Pop3, Method::Apop, "al", "tanstaaf", None),
-        (Protocol::Pop3, Method::CramMd5, "al", apop, None),
-        (Protocol::Pop3, Method::Apop, "nobody", apop, None),
-        (Protocol::Pop3, Method::Apop, "bo", apop, None),
-        (Protocol::Imap, Method::External, "al", "", None),
-        (Protocol::Imap, Method::External, "al", "tanstaaf", None),
-    ] {
-        let verdict = login(&directory, protocol, method, user, password).await;
-        assert_eq!(route(verdict).as_deref(), expected, "{protocol:?} {method:?} {user} {password}");
-    }
+#[test]
+fn logins() {
+    testing::run(|| async {
+        let text =
+            format!("al:{{PLAIN}}tanstaaf:192.0.2.1\nbo:{BCRYPT_4}\ncy:{BCRYPT_5}:[::1]:1143\nda:{ARGON2}:unix:/m");
+        let directory = directory(&text, Some("192.0.2.9:9"));
+        let apop = "c4c9334bac560ecc979e58001b3e22fb";
+        for (protocol, method, user, password, expected) in [
+            (Protocol::Imap, Method::Plain, "al", "tanstaaf", Some("al tanstaaf 192.0.2.1:143")),
+            (Protocol::Pop3, Method::Plain, "al", "tanstaaf", Some("al tanstaaf 192.0.2.1:143")),
+            (Protocol::Smtp, Method::Plain, "al", "tanstaaf", Some("al tanstaaf 192.0.2.1:143")),
+            (Protocol::Pop3, Method::Apop, "al", apop, Some("al tanstaaf 192.0.2.1:143")),
+            (Protocol::Imap, Method::Plain, "bo", "password", Some("bo password 192.0.2.9:9")),
+            (Protocol::Imap, Method::Plain, "cy", "password", Some("cy password [::1]:1143")),
+            (Protocol::Imap, Method::Plain, "da", "password", Some("da password unix:/m")),
+            (Protocol::Imap, Method::Plain, "al", "Tanstaaf", None),
+            (Protocol::Imap, Method::Plain, "al", "", None),
+            (Protocol::Imap, Method::Plain, "bo", "passwor", None),
+            (Protocol::Imap, Method::Plain, "bo", BCRYPT_4, None),
+            (Protocol::Imap, Method::Plain, "nobody", "password", None),
+            (Protocol::Imap, Method::Plain, "", "", None),
+            (Protocol::Pop3, Method::Apop, "al", "tanstaaf", None),
+            (Protocol::Pop3, Method::CramMd5, "al", apop, None),
+            (Protocol::Pop3, Method::Apop, "nobody", apop, None),
+            (Protocol::Pop3, Method::Apop, "bo", apop, None),
+            (Protocol::Imap, Method::External, "al", "", None),
+            (Protocol::Imap, Method::External, "al", "tanstaaf", None),
+        ] {
+            let verdict = login(&directory, protocol, method, user, password).await;
+            assert_eq!(route(verdict).as_deref(), expected, "{protocol:?} {method:?} {user} {password}");
+        }
+    });
 }
 
 /// The stand-in for a password that is not known is no password.
-#[tokio::test]
-async fn a_digest_of_nothing_is_wrong() {
-    let directory = directory(&format!("bo:{BCRYPT_4}:127.0.0.1"), None);
-    let apop = "6d7379174f7df9fb329480e5c47c1f1a";
-    let cram_md5 = "5bad0f03434d034dea910c1bab10aaf0";
-    for user in ["bo", "nobody"] {
-        assert_eq!(route(login(&directory, Protocol::Pop3, Method::Apop, user, apop).await), None);
-        assert_eq!(route(login(&directory, Protocol::Pop3, Method::CramMd5, user, cram_md5).await), None);
-    }
+#[test]
+fn a_digest_of_nothing_is_wrong() {
+    testing::run(|| async {
+        let directory = directory(&format!("bo:{BCRYPT_4}:127.0.0.1"), None);
+        let apop = "6d7379174f7df9fb329480e5c47c1f1a";
+        let cram_md5 = "5bad0f03434d034dea910c1bab10aaf0";
+        for user in ["bo", "nobody"] {
+            assert_eq!(route(login(&directory, Protocol::Pop3, Method::Apop, user, apop).await), None);
+            assert_eq!(route(login(&directory, Protocol::Pop3, Method::CramMd5, user, cram_md5).await), None);
+        }
+    });
 }
 
 /// The name by which the configuration knows a mail server is what its certificate is checked for.
-#[tokio::test]
-async fn a_host_name_is_kept() {
-    let named = MailServer { address: Address::Ip("192.0.2.9:993".parse().unwrap()), host: Some("mail.test".into()) };
-    let text = "al:{PLAIN}a:192.0.2.1\nbo:{PLAIN}b";
-    let users = Users::parse(Path::new("users"), text.as_bytes(), Some(&named)).unwrap();
-    let directory = Directory { users, proxy_pass: Some(named), port: 993, hashing: Arc::default() };
-    for (user, expected) in [("al", ("192.0.2.1:993", None)), ("bo", ("192.0.2.9:993", Some("mail.test")))] {
-        let password = &user[..1];
-        let Verdict::Accept(route) = login(&directory, Protocol::Imap, Method::Plain, user, password).await.unwrap()
-        else {
-            panic!()
-        };
-        assert_eq!((route.name.as_str(), route.verify_name.as_deref()), expected);
-    }
+#[test]
+fn a_host_name_is_kept() {
+    testing::run(|| async {
+        let named =
+            MailServer { address: Address::Ip("192.0.2.9:993".parse().unwrap()), host: Some("mail.test".into()) };
+        let text = "al:{PLAIN}a:192.0.2.1\nbo:{PLAIN}b";
+        let users = Users::parse(Path::new("users"), text.as_bytes(), Some(&named)).unwrap();
+        let directory = Directory { users, proxy_pass: Some(named), port: 993, hashing: Arc::default() };
+        for (user, expected) in [("al", ("192.0.2.1:993", None)), ("bo", ("192.0.2.9:993", Some("mail.test")))] {
+            let password = &user[..1];
+            let Verdict::Accept(route) =
+                login(&directory, Protocol::Imap, Method::Plain, user, password).await.unwrap()
+            else {
+                panic!()
+            };
+            assert_eq!((route.name.as_str(), route.verify_name.as_deref()), expected);
+        }
+    });
 }
 
-#[tokio::test]
-async fn clients_that_do_not_log_in() {
-    let anybody = login(&directory("", Some("192.0.2.9:25")), Protocol::Smtp, Method::None, "", "").await;
-    assert_eq!(route(anybody).unwrap(), "  192.0.2.9:25");
-    let error = login(&directory("", None), Protocol::Smtp, Method::None, "", "").await.unwrap_err();
-    assert_eq!(error.to_string(), "no \"proxy_pass\" for a client that does not log in");
-    assert_eq!(error.level(), Level::Error);
+#[test]
+fn clients_that_do_not_log_in() {
+    testing::run(|| async {
+        let anybody = login(&directory("", Some("192.0.2.9:25")), Protocol::Smtp, Method::None, "", "").await;
+        assert_eq!(route(anybody).unwrap(), "  192.0.2.9:25");
+        let error = login(&directory("", None), Protocol::Smtp, Method::None, "", "").await.unwrap_err();
+        assert_eq!(error.to_string(), "no \"proxy_pass\" for a client that does not log in");
+        assert_eq!(error.level(), Level::Error);
+    });
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Signals to the master: they wait in a descriptor until they are looked at, so none comes at a wrong moment.
+//! Signals to the process: they wait in a descriptor until they are looked at, so none comes at a wrong moment.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -85,9 +85,16 @@ impl Signals {
 
     /// The next one, if there is one.
     pub fn next(&self) -> Option<Received> {
+        Received::from(self.0.as_fd())
+    }
+}
+
+impl Received {
+    /// The next one that waits in the descriptor of [`Signals`], if there is one.
+    pub fn from(signals: BorrowedFd<'_>) -> Option<Received> {
         const SIZE: usize = size_of::<libc::signalfd_siginfo>();
         let mut bytes = [0; SIZE];
-        match rustix::io::read(&self.0, &mut bytes) {
+        match rustix::io::read(signals, &mut bytes) {
             Ok(SIZE) => {}
             _ => return None,
         }
@@ -97,6 +104,12 @@ impl Signals {
             orders().into_iter().find(|(number, ..)| number.cast_unsigned() == info.ssi_signo)?;
         let value = if info.ssi_code == libc::SI_QUEUE { u32::try_from(info.ssi_ptr).unwrap_or(0) } else { 0 };
         Some(Received { number, name, order, sender: info.ssi_pid, value })
+    }
+}
+
+impl From<Signals> for OwnedFd {
+    fn from(signals: Signals) -> OwnedFd {
+        signals.0
     }
 }
 
