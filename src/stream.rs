@@ -79,24 +79,24 @@ impl Socket {
     /// # Errors
     /// What `connect(2)` says.
     pub async fn connect(address: &Address) -> io::Result<Socket> {
-        let socket = match address {
-            Address::Ip(address) => {
-                let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-                let socket = open(family)?;
-                sockopt::set_tcp_nodelay(&socket, true)?;
-                begin(rustix::net::connect(&socket, address))?;
-                socket
-            }
-            Address::Unix(path) => {
-                let socket = open(AddressFamily::UNIX)?;
-                begin(rustix::net::connect(&socket, &SocketAddrUnix::new(path)?))?;
-                socket
-            }
-        };
-        let source = Source::connecting(socket)?;
+        let source = Source::connecting(begin_to_connect(address)?)?;
         poll_fn(|cx| source.poll_ready(cx, Interest::Writable)).await;
         sockopt::socket_error(&source)??;
         Ok(Socket(source))
+    }
+
+    /// Begins to connect to a server that speaks first: what comes of it is for the first read to find out, which saves
+    /// waiting twice.
+    ///
+    /// # Errors
+    /// What `connect(2)` says at once.
+    pub fn connect_to_speaker(address: &Address) -> io::Result<Socket> {
+        Ok(Socket(Source::new(begin_to_connect(address)?)?))
+    }
+
+    /// Whether there is a peer.
+    pub fn is_connected(&self) -> bool {
+        rustix::net::getpeername(self).is_ok()
     }
 
     /// Takes over what was accepted, by a listening socket with Nagle's algorithm off.
@@ -130,15 +130,27 @@ impl Socket {
     }
 }
 
-fn open(family: AddressFamily) -> rustix::io::Result<OwnedFd> {
-    rustix::net::socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None)
-}
-
-/// Whether a connection has begun, maybe without being made yet.
-fn begin(connect: rustix::io::Result<()>) -> rustix::io::Result<()> {
-    match connect {
-        Err(rustix::io::Errno::INPROGRESS) => Ok(()),
-        outcome => outcome,
+/// A socket that connects, or has connected.
+fn begin_to_connect(address: &Address) -> io::Result<OwnedFd> {
+    let open = |family| {
+        rustix::net::socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None)
+    };
+    let (socket, begun) = match address {
+        Address::Ip(address) => {
+            let socket = open(if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 })?;
+            sockopt::set_tcp_nodelay(&socket, true)?;
+            let begun = rustix::net::connect(&socket, address);
+            (socket, begun)
+        }
+        Address::Unix(path) => {
+            let socket = open(AddressFamily::UNIX)?;
+            let begun = rustix::net::connect(&socket, &SocketAddrUnix::new(path)?);
+            (socket, begun)
+        }
+    };
+    match begun {
+        Ok(()) | Err(rustix::io::Errno::INPROGRESS) => Ok(socket),
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -6,6 +6,7 @@
 mod connect;
 
 use std::future::Future;
+use std::io;
 
 use gatepost_proto::{
     Attempt, BackEnd, Dialogue, DialogueError, FrontEnd, Method, Output, Progress, Refusal, imap, pop3, smtp,
@@ -14,11 +15,16 @@ use zeroize::Zeroize;
 
 use self::connect::Destination;
 use crate::auth::Route;
+use crate::config::ProxyProtocol;
 use crate::event_loop::time::{now, timeout_at};
-use crate::log::Level;
+use crate::log::{Errno, Level};
 use crate::session::{Ended, Front, Session, gone};
 use crate::stream::{ReadFailed, Stream, WriteFailed};
+use crate::tls;
 use crate::tls::options::UpstreamTls;
+
+/// What the log says is being done until the mail server is there.
+const CONNECTING: &str = "connecting to upstream";
 
 /// Connects to where `route` says and logs in as it says. Gives the connection, and what the client is told.
 ///
@@ -41,7 +47,8 @@ pub async fn log_in(
         Ok(back) => back,
         Err(error) => return Err(refused(session, front, error).await),
     };
-    let (mut stream, destination) = connect::connect(session, front, &route).await?;
+    let speaks_first = tls != UpstreamTls::On && session.service.conf.proxy.proxy_protocol == ProxyProtocol::Off;
+    let (mut stream, destination) = connect::connect(session, front, &route, speaks_first).await?;
     connect::send_proxy_protocol(session, front, &mut stream).await?;
     if tls == UpstreamTls::On {
         connect::encrypt(session, front, &mut stream, &destination).await?;
@@ -114,6 +121,7 @@ async fn converse(
     destination: &Destination,
 ) -> Result<Result<Vec<u8>, DialogueError>, Ended> {
     let mut out = Output::default();
+    let mut is_open = destination.is_open;
     loop {
         session.log.context.action = "reading response from upstream";
         let mut progress = Ok(Progress::More);
@@ -124,12 +132,23 @@ async fn converse(
                 return Err(session.internal_error(front).await);
             }
             Some(Ok(_)) => {}
+            Some(Err(error)) if is_open && !was_connected(&error) => {
+                session.log.context.action = CONNECTING;
+                session.log.write(Level::Error, format_args!("connect() failed{}", Errno(&error)));
+                return Err(session.internal_error(front).await);
+            }
             Some(Err(error)) => {
                 session.log.write(Level::Error, format_args!("{}", ReadFailed(&error)));
                 return Err(session.internal_error(front).await);
             }
-            None => return Err(timed_out(session, front).await),
+            None => {
+                if is_open && stream.socket().is_some_and(|socket| !socket.is_connected()) {
+                    session.log.context.action = CONNECTING;
+                }
+                return Err(timed_out(session, front).await);
+            }
         }
+        is_open = false;
         match progress {
             Err(error) => return Ok(Err(error)),
             Ok(Progress::Done { to_client }) => return Ok(Ok(to_client)),
@@ -147,6 +166,11 @@ async fn converse(
             sent?;
         }
     }
+}
+
+/// Whether a connection broke, and not the attempt to make one, where the first read tells of either.
+fn was_connected(error: &io::Error) -> bool {
+    tls::reason(error).is_some() || error.kind() == io::ErrorKind::ConnectionReset
 }
 
 async fn send(session: &mut Session, front: &mut dyn FrontEnd, stream: &mut Stream, bytes: &[u8]) -> Result<(), Ended> {

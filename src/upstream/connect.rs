@@ -3,7 +3,7 @@
 use gatepost_proto::FrontEnd;
 use gatepost_proto::proxy_protocol::{self, Addresses};
 
-use super::{send, timed_out, unless_gone};
+use super::{CONNECTING, send, timed_out, unless_gone};
 use crate::accept::Permit;
 use crate::addr::Address;
 use crate::auth::Route;
@@ -19,15 +19,19 @@ pub(super) struct Destination {
     address: Address,
     /// Whom to expect there.
     name: Name,
+    /// Whether anybody is there is for the first read to find out.
+    pub(super) is_open: bool,
 }
 
-/// Connects to the first of the route's addresses that answers. Each gets its share of the time that is left.
+/// Connects to the first of the route's addresses that answers. Each gets its share of the time that is left. Where the
+/// only one is to speak first, its greeting will tell that it has answered.
 pub(super) async fn connect(
     session: &mut Session,
     front: &mut dyn FrontEnd,
     route: &Route,
+    speaks_first: bool,
 ) -> Result<(Stream, Destination), Ended> {
-    session.log.context.action = "connecting to upstream";
+    session.log.context.action = CONNECTING;
     if !session.permit.take_one_more() {
         session.log.write(Level::Alert, format_args!("{}", Permit::EXHAUSTED));
         return Err(session.internal_error(front).await);
@@ -36,10 +40,16 @@ pub(super) async fn connect(
     for address in std::iter::once(&route.address).chain(&route.alternatives) {
         let share = session.deadline.saturating_duration_since(now()) / left;
         left -= 1;
-        match unless_gone(session, front, timeout(share, Socket::connect(address))).await? {
+        let is_open = speaks_first && route.alternatives.is_empty();
+        let outcome = if is_open {
+            Some(Ok(Socket::connect_to_speaker(address)))
+        } else {
+            unless_gone(session, front, timeout(share, Socket::connect(address))).await?
+        };
+        match outcome {
             Some(Ok(Ok(socket))) => {
                 let name = route.verify_name.as_deref().map_or_else(|| Name::of(address), Name::parse);
-                return Ok((Stream::Plain(socket), Destination { address: address.clone(), name }));
+                return Ok((Stream::Plain(socket), Destination { address: address.clone(), name, is_open }));
             }
             Some(Ok(Err(error))) => {
                 let to = if route.alternatives.is_empty() { String::new() } else { format!(" to {address}") };
