@@ -15,7 +15,7 @@ use crate::event_loop::{
     self, Interest, Source,
     time::{now, sleep},
 };
-use crate::life::Life;
+use crate::life::{Life, Notice};
 use crate::log::{Errno, Level};
 use crate::memory::Tide;
 use crate::service::Door;
@@ -42,8 +42,8 @@ pub struct Accepted {
     pub since: Instant,
     /// Its place among the connections.
     pub permit: Permit,
-    /// What ends when it is to make room for another: maybe before anybody has looked at it.
-    pub newcomer: Arc<Life>,
+    /// What it is given when it is to make room for another: maybe before anybody has looked at it.
+    pub newcomer: Arc<Notice>,
 }
 
 /// A place among the connections that `worker_connections` allows. It is given back when dropped.
@@ -63,7 +63,7 @@ struct Crowd {
     limit: AtomicUsize,
     tide: Tide,
     /// Those who have not logged in yet, by their numbers, the oldest first.
-    newcomers: Mutex<BTreeMap<u64, Arc<Life>>>,
+    newcomers: Mutex<BTreeMap<u64, Arc<Notice>>>,
 }
 
 impl Crowd {
@@ -78,13 +78,13 @@ impl Crowd {
     fn send_oldest_away(&self, but: u64) -> bool {
         let mut newcomers = self.newcomers();
         let Some(oldest) = newcomers.keys().copied().find(|number| *number != but) else { return false };
-        if let Some(life) = newcomers.remove(&oldest) {
-            life.end();
+        if let Some(newcomer) = newcomers.remove(&oldest) {
+            newcomer.give();
         }
         true
     }
 
-    fn newcomers(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Life>>> {
+    fn newcomers(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Notice>>> {
         self.newcomers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -122,7 +122,7 @@ impl Drop for Permit {
 /// Why a session must end before its login has.
 pub struct Leave {
     generation: Arc<Life>,
-    newcomer: Arc<Life>,
+    newcomer: Arc<Notice>,
 }
 
 impl Leave {
@@ -138,7 +138,7 @@ impl Leave {
     pub async fn reason(&self) -> &'static str {
         tokio::select! {
             () = self.generation.over() => "shutdown timeout",
-            () = self.newcomer.over() => Leave::FOR_ANOTHER,
+            () = self.newcomer.given() => Leave::FOR_ANOTHER,
         }
     }
 }
@@ -237,7 +237,7 @@ impl Dispatcher {
         if !permit.take_one_more() {
             return;
         }
-        let newcomer = Arc::<Life>::default();
+        let newcomer = Arc::<Notice>::default();
         self.crowd.newcomers().insert(number, newcomer.clone());
         let since = now();
         let accepted = Accepted { socket, peer, door, number, since, permit, newcomer };

@@ -1,39 +1,56 @@
-//! The end of many at once: sessions ask a [`Life`] whether theirs is over.
+//! Ends that come from elsewhere: sessions ask whether theirs has come.
 
-use std::future::{Future as _, poll_fn};
-use std::pin::pin;
+use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::Poll;
+use std::sync::{Mutex, PoisonError};
+use std::task::{Poll, Waker};
 
-use tokio::sync::Notify;
+use crate::event_loop;
 
-/// Something that ends once.
+/// What many have in common until it ends, once.
+///
+/// Nobody who waits is kept anywhere, so it costs them nothing: at the end all tasks there are, whatever they wait for, are
+/// told to look.
 #[derive(Debug, Default)]
-pub struct Life {
-    is_over: AtomicBool,
-    end: Notify,
-}
+pub struct Life(AtomicBool);
 
 impl Life {
     /// Ends it, for everybody who waits in [`Life::over`] now or later.
     pub fn end(&self) {
-        self.is_over.store(true, Ordering::SeqCst);
-        self.end.notify_waiters();
+        self.0.store(true, Ordering::SeqCst);
+        event_loop::wake_all();
     }
 
-    /// Waits for the end. It costs a waiting session next to nothing: there is one lock for all of them, and each takes
-    /// it once. A task must wait in one place, since it is the waker of the first poll that is woken.
+    /// Waits for the end.
     pub async fn over(&self) {
-        let mut end = pin!(self.end.notified());
-        let mut listening = false;
+        poll_fn(|_| if self.0.load(Ordering::SeqCst) { Poll::Ready(()) } else { Poll::Pending }).await;
+    }
+}
+
+/// Notice to leave, for one who waits for it with one task.
+#[derive(Debug, Default)]
+pub struct Notice {
+    is_given: AtomicBool,
+    waker: Mutex<Option<Waker>>,
+}
+
+impl Notice {
+    /// Gives it.
+    pub fn give(&self) {
+        self.is_given.store(true, Ordering::SeqCst);
+        let waker = self.waker.lock().unwrap_or_else(PoisonError::into_inner).take();
+        waker.into_iter().for_each(Waker::wake);
+    }
+
+    /// Waits for it.
+    pub async fn given(&self) {
+        let mut waits = false;
         poll_fn(|cx| {
-            if !self.is_over.load(Ordering::SeqCst) && !listening {
-                listening = true;
-                if end.as_mut().poll(cx).is_ready() {
-                    return Poll::Ready(());
-                }
+            if !waits {
+                waits = true;
+                *self.waker.lock().unwrap_or_else(PoisonError::into_inner) = Some(cx.waker().clone());
             }
-            if self.is_over.load(Ordering::SeqCst) { Poll::Ready(()) } else { Poll::Pending }
+            if self.is_given.load(Ordering::SeqCst) { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
     }
@@ -58,11 +75,33 @@ mod tests {
                 .collect();
             testing::yield_now().await;
             assert!(waiting.iter().all(|task| !task.is_finished()));
-            life.end();
+            std::thread::spawn({
+                let life = life.clone();
+                move || life.end()
+            });
             for task in waiting {
                 task.await.unwrap();
             }
             life.over().await;
+        });
+    }
+
+    #[test]
+    fn a_notice_reaches_whoever_it_is_for() {
+        testing::run(|| async {
+            let notice = Arc::new(Notice::default());
+            let waiting = testing::spawn({
+                let notice = notice.clone();
+                async move { notice.given().await }
+            });
+            testing::yield_now().await;
+            assert!(!waiting.is_finished());
+            std::thread::spawn({
+                let notice = notice.clone();
+                move || notice.give()
+            });
+            waiting.await.unwrap();
+            notice.given().await;
         });
     }
 }

@@ -40,7 +40,7 @@ use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 pub use self::blocking::run_aside;
 use self::source::Sources;
 pub use self::source::{Interest, Source};
-pub use self::tasks::Task;
+pub use self::tasks::{Task, wake_all};
 use self::tasks::{Inbox, NO_TASK, Tasks};
 use self::timers::Timers;
 
@@ -186,7 +186,7 @@ impl Local {
         let mut tasks = self.tasks.borrow_mut();
         for event in events {
             match event.data.u64() {
-                MESSAGE => self.inbox.drain(|task| tasks.schedule(task), |source| sources.remove(source)),
+                MESSAGE => self.inbox.open(&mut tasks, &mut sources),
                 key => {
                     if let Some(task) = sources.note(key, event.flags) {
                         tasks.schedule(task);

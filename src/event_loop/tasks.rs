@@ -11,6 +11,7 @@ use std::task::{Wake, Waker};
 
 use rustix::event::{EventfdFlags, eventfd};
 
+use super::source::Sources;
 use super::{if_any, with};
 
 /// The index of no task.
@@ -200,6 +201,8 @@ struct Letters {
     tasks: Vec<u32>,
     /// Sources that are gone.
     sources: Vec<u32>,
+    /// All tasks are to be polled.
+    is_for_all: bool,
 }
 
 /// The inboxes of all threads.
@@ -239,10 +242,19 @@ impl Inbox {
         self.put(|letters| letters.sources.push(index));
     }
 
-    /// Takes everything out.
-    pub(super) fn drain(&self, task: impl FnMut(u32), source: impl FnMut(u32)) {
+    /// Takes everything out, and does what it says.
+    pub(super) fn open(&self, tasks: &mut Tasks, sources: &mut Sources) {
         let letters = mem::take(&mut *self.letters.lock().unwrap_or_else(PoisonError::into_inner));
-        letters.tasks.into_iter().for_each(task);
-        letters.sources.into_iter().for_each(source);
+        letters.tasks.into_iter().for_each(|task| tasks.schedule(task));
+        letters.sources.into_iter().for_each(|source| sources.remove(source));
+        if letters.is_for_all {
+            (0..tasks.slots.len() as u32).for_each(|task| tasks.schedule(task));
+        }
     }
+}
+
+/// Has all tasks of all threads polled.
+pub fn wake_all() {
+    let all = INBOXES.lock().unwrap_or_else(PoisonError::into_inner);
+    all.iter().filter_map(Weak::upgrade).for_each(|inbox| inbox.put(|letters| letters.is_for_all = true));
 }
