@@ -16,7 +16,7 @@ use crate::session_log::SessionLog;
 use crate::stream::{Socket, Stream};
 
 /// Gets to know the client.
-pub async fn begin(accepted: Accepted) -> Result<Session, Ended> {
+pub async fn begin(accepted: Accepted) -> Result<Box<Session>, Ended> {
     let Accepted { socket, peer, door, number, since, permit, newcomer: _ } = accepted;
     let service = door.services[0].clone();
     let context = Context {
@@ -38,7 +38,8 @@ pub async fn begin(accepted: Accepted) -> Result<Session, Ended> {
     };
     let deadline = since + service.conf.timeout.min(service.conf.limits.login_timeout);
     let client = auth::Client { address: peer, host: None, proxy_protocol: None, tls: None };
-    let mut session = Session { stream, door, service, log, client, permit, deadline, since, attempt: None };
+    let session = Session { stream, door, service, log, client, permit, deadline, since, attempt: None };
+    let mut session = Box::new(session);
     if session.door.endpoint.proxy_protocol {
         session.read_proxy_header().await?;
     }
@@ -134,9 +135,11 @@ impl Session {
             (None, _) => resolver::UNAVAILABLE.to_string(),
             (Some(_), None) => resolver::TEMPUNAVAIL.to_string(),
             (Some(resolver), Some(ip)) => {
+                // In a box: few servers have a resolver, and all logins would be as large.
+                let look_up = Box::pin(resolver.client_host(ip, service.conf.resolver_timeout));
                 let Host { name, complaint } = tokio::select! {
                     biased;
-                    host = timeout_at(self.login_end(), resolver.client_host(ip, service.conf.resolver_timeout)) => match host {
+                    host = timeout_at(self.login_end(), look_up) => match host {
                         Ok(host) => host,
                         Err(_) => return Err(self.timed_out().await),
                     },

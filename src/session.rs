@@ -43,7 +43,7 @@ pub fn run(accepted: Accepted) -> impl Future<Output = ()> {
 }
 
 /// The login, unless the session has to leave before that is done.
-async fn try_log_in(accepted: Accepted) -> Option<Box<Proxied>> {
+async fn try_log_in(accepted: Accepted) -> Option<Proxied> {
     let leave = Leave::of(&accepted);
     let (door, number, peer) = (accepted.door.clone(), accepted.number, accepted.peer.clone());
     let tell_loss = |level, what: &str| tell_loss(&door, number, &peer, level, what);
@@ -63,10 +63,10 @@ fn tell_loss(door: &Door, number: u64, peer: &Address, level: Level, what: &str)
 
 /// Until the login has come to something, its end has come from elsewhere, or a mistake of ours.
 async fn live(
-    login: Pin<&mut impl Future<Output = Result<Box<Proxied>, Ended>>>,
+    login: Pin<&mut impl Future<Output = Result<Proxied, Ended>>>,
     must_leave: impl Future<Output = &'static str>,
     tell_loss: impl Fn(Level, &str),
-) -> Option<Box<Proxied>> {
+) -> Option<Proxied> {
     tokio::select! {
         biased;
         done = unwound(login) => match done {
@@ -122,7 +122,7 @@ pub struct Session {
     pub attempt: Option<logins::Attempt>,
 }
 
-async fn log_in(accepted: Accepted) -> Result<Box<Proxied>, Ended> {
+async fn log_in(accepted: Accepted) -> Result<Proxied, Ended> {
     let mut session = preamble::begin(accepted).await?;
     let mut front = session.front_end()?;
     preamble::delay_greeting(&mut session, &mut front).await?;
@@ -421,8 +421,8 @@ impl Session {
         Ended
     }
 
-    fn proxied(self, upstream: Stream, to_upstream: Vec<u8>, to_client: Vec<u8>) -> Box<Proxied> {
-        Box::new(Proxied { session: self, upstream, to_upstream, to_client })
+    fn proxied(self: Box<Self>, upstream: Stream, to_upstream: Vec<u8>, to_client: Vec<u8>) -> Proxied {
+        Proxied { session: self, upstream, to_upstream, to_client }
     }
 }
 
@@ -445,7 +445,7 @@ pub async fn gone(stream: &mut Stream, front: &mut dyn FrontEnd) {
 
 /// A session that is logged in.
 pub struct Proxied {
-    session: Session,
+    session: Box<Session>,
     upstream: Stream,
     to_upstream: Vec<u8>,
     to_client: Vec<u8>,
@@ -454,10 +454,10 @@ pub struct Proxied {
 impl Proxied {
     /// The task of an idle session: whatever it holds is paid for by each of them. A block, since it holds what it takes
     /// over once, where a function would hold each argument twice.
-    fn relay(self: Box<Self>) -> impl Future<Output = ()> {
-        let Proxied { session, upstream, to_upstream, to_client } = *self;
+    fn relay(self) -> impl Future<Output = ()> {
+        let Proxied { session, upstream, to_upstream, to_client } = self;
         let limits = Limits { idle: session.service.conf.proxy.timeout, half_closed: session.service.conf.timeout };
-        let Session { stream, mut log, permit, .. } = session;
+        let Session { stream, mut log, permit, .. } = *session;
         log.context.action = "";
         log.write(Level::Info, format_args!("client logged in"));
         log.shrink();
