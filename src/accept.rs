@@ -137,6 +137,7 @@ impl Leave {
     /// Waits for it, and gives the log's message.
     pub async fn reason(&self) -> &'static str {
         tokio::select! {
+            biased;
             () = self.generation.over() => "shutdown timeout",
             () = self.newcomer.given() => Leave::FOR_ANOTHER,
         }

@@ -18,7 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::event_loop::time;
 use crate::scratch;
-use crate::stream::Socket;
+use crate::stream::Stream;
 
 mod splice;
 
@@ -27,14 +27,6 @@ const TURNS: usize = 8;
 
 /// Bytes at once that are worth the trouble of [`splice`].
 const BULK: usize = 16 * 1024;
-
-/// What can be relayed.
-pub trait Connection: AsyncRead + AsyncWrite + Unpin {
-    /// The socket, where bytes pass it as they are.
-    fn bare(&self) -> Option<&Socket> {
-        None
-    }
-}
 
 /// How long a session may be silent.
 #[derive(Debug, Clone, Copy)]
@@ -48,10 +40,8 @@ pub struct Limits {
 /// One direction: where its bytes come from is the index of the other.
 #[derive(Debug, Default)]
 struct Direction {
-    /// What the destination has not taken yet.
-    pending: Vec<u8>,
-    /// How much of it the destination took.
-    sent: usize,
+    /// What the destination has not taken yet. In a box, since an idle session has none.
+    pending: Option<Box<Pending>>,
     state: State,
     /// The last read filled its buffer.
     bulk: bool,
@@ -59,6 +49,20 @@ struct Direction {
     is_last: bool,
     /// How the source broke, if it did.
     broken: Option<io::Error>,
+}
+
+#[derive(Debug)]
+struct Pending {
+    /// At least one.
+    bytes: Vec<u8>,
+    /// How many of them the destination took.
+    sent: usize,
+}
+
+impl Pending {
+    fn new(bytes: Vec<u8>) -> Option<Box<Pending>> {
+        (!bytes.is_empty()).then(|| Box::new(Pending { bytes, sent: 0 }))
+    }
 }
 
 #[derive(Debug, Default, PartialEq, Eq, Clone, Copy)]
@@ -98,24 +102,20 @@ pub enum Side {
 
 /// Two connections, and what is under way between them.
 #[derive(Debug)]
-pub struct Relay<C, U> {
-    client: C,
-    upstream: U,
+pub struct Relay {
+    client: Stream,
+    upstream: Stream,
     up: Direction,
     down: Direction,
     limits: Limits,
     last_activity: Instant,
 }
 
-impl<C, U> Relay<C, U>
-where
-    C: Connection,
-    U: Connection,
-{
+impl Relay {
     /// Between these two. `to_upstream` and `to_client` are left over from the login, and go first.
-    pub fn new(client: C, upstream: U, to_upstream: Vec<u8>, to_client: Vec<u8>, limits: Limits) -> Relay<C, U> {
-        let up = Direction { pending: to_upstream, ..Direction::default() };
-        let down = Direction { pending: to_client, ..Direction::default() };
+    pub fn new(client: Stream, upstream: Stream, to_upstream: Vec<u8>, to_client: Vec<u8>, limits: Limits) -> Relay {
+        let up = Direction { pending: Pending::new(to_upstream), ..Direction::default() };
+        let down = Direction { pending: Pending::new(to_client), ..Direction::default() };
         Relay { client, upstream, up, down, limits, last_activity: time::now() }
     }
 
@@ -155,11 +155,7 @@ where
 
 impl Direction {
     /// Moves what can be moved now; tells whether anything was.
-    fn serve<S, D>(&mut self, cx: &mut Context<'_>, source: &mut S, destination: &mut D) -> bool
-    where
-        S: Connection,
-        D: Connection,
-    {
+    fn serve(&mut self, cx: &mut Context<'_>, source: &mut Stream, destination: &mut Stream) -> bool {
         let mut moved = false;
         for _ in 0..TURNS {
             match self.turn(cx, source, destination) {
@@ -173,12 +169,8 @@ impl Direction {
 
     /// One step: writes what is pending, ends what is ending, or reads once and passes it on. Pending if nothing can be
     /// done now, or ever.
-    fn turn<S, D>(&mut self, cx: &mut Context<'_>, source: &mut S, destination: &mut D) -> Poll<()>
-    where
-        S: Connection,
-        D: Connection,
-    {
-        if self.sent < self.pending.len() {
+    fn turn(&mut self, cx: &mut Context<'_>, source: &mut Stream, destination: &mut Stream) -> Poll<()> {
+        if self.pending.is_some() {
             return self.flush(cx, destination);
         }
         match self.state {
@@ -197,24 +189,23 @@ impl Direction {
     }
 
     /// Writes some of what is pending.
-    fn flush<D: AsyncWrite + Unpin>(&mut self, cx: &mut Context<'_>, destination: &mut D) -> Poll<()> {
-        match ready!(Pin::new(destination).poll_write(cx, &self.pending[self.sent..])) {
-            Ok(sent) if sent > 0 => self.sent += sent,
+    fn flush(&mut self, cx: &mut Context<'_>, destination: &mut Stream) -> Poll<()> {
+        let Some(pending) = &mut self.pending else { return Poll::Ready(()) };
+        match ready!(Pin::new(destination).poll_write(cx, &pending.bytes[pending.sent..])) {
+            Ok(sent) if sent > 0 => {
+                pending.sent += sent;
+                if pending.sent == pending.bytes.len() {
+                    self.pending = None;
+                }
+            }
             _ => self.abandon(),
-        }
-        if self.sent == self.pending.len() {
-            self.pending = Vec::new();
-            self.sent = 0;
         }
         Poll::Ready(())
     }
 
     /// Reads once, and writes what was read as far as the destination takes it.
-    fn pass<S, D>(&mut self, cx: &mut Context<'_>, source: &mut S, destination: &mut D) -> Poll<()>
-    where
-        S: Connection,
-        D: Connection,
-    {
+    fn pass(&mut self, cx: &mut Context<'_>, source: &mut Stream, destination: &mut Stream) -> Poll<()> {
+        ready!(source.poll_input(cx));
         scratch::with(|scratch| {
             let mut buffer = ReadBuf::new(scratch);
             if let Err(error) = ready!(Pin::new(source).poll_read(cx, &mut buffer)) {
@@ -235,7 +226,7 @@ impl Direction {
                         break;
                     }
                     Poll::Pending => {
-                        self.pending = rest.to_vec();
+                        self.pending = Pending::new(rest.to_vec());
                         break;
                     }
                 }
@@ -245,11 +236,7 @@ impl Direction {
     }
 
     /// The same by [`splice`], where that can be.
-    fn splice<S, D>(&mut self, cx: &mut Context<'_>, source: &mut S, destination: &mut D) -> Poll<()>
-    where
-        S: Connection,
-        D: Connection,
-    {
+    fn splice(&mut self, cx: &mut Context<'_>, source: &mut Stream, destination: &mut Stream) -> Poll<()> {
         let (Some(from), Some(to)) = (source.bare(), destination.bare()) else {
             return self.pass(cx, source, destination);
         };
@@ -257,7 +244,7 @@ impl Direction {
             Ok(None) => return self.pass(cx, source, destination),
             Ok(Some(moved)) => {
                 self.bulk = moved.received >= BULK;
-                self.pending = moved.left;
+                self.pending = Pending::new(moved.left);
             }
             Err(error) => {
                 self.broken = Some(error);
@@ -270,8 +257,7 @@ impl Direction {
     /// Gives the direction up: its destination takes nothing any more. What it has said before may still be under way in
     /// the other direction.
     fn abandon(&mut self) {
-        self.pending = Vec::new();
-        self.sent = 0;
+        self.pending = None;
         self.state = State::Done;
     }
 }
@@ -284,7 +270,7 @@ mod tests {
 
     use super::*;
     use crate::event_loop::testing::{self, JoinHandle, connection, pair};
-    use crate::stream::Stream;
+    use crate::stream::Socket;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     const LIMITS: Limits = Limits { idle: Duration::from_secs(3600), half_closed: Duration::from_secs(60) };

@@ -17,7 +17,6 @@ use crate::accept;
 use crate::addr::Address;
 use crate::event_loop::{Interest, Source};
 use crate::log::Errno;
-use crate::relay::Connection;
 use crate::scratch;
 use crate::tls;
 
@@ -39,12 +38,7 @@ pub enum Stream {
 pub struct Encrypted(SslStream<Socket>);
 
 impl Encrypted {
-    /// Asks the library only when there is something for it to do: to be told that there is not takes it longer than to
-    /// decrypt a command.
     fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if !tls::has_unread(&self.0) {
-            ready!(self.0.get_ref().poll_ready(cx, Interest::Readable));
-        }
         tls::clean(&mut self.0).poll_read(cx, buf)
     }
 }
@@ -206,6 +200,24 @@ impl Stream {
         }
     }
 
+    /// The socket, where bytes pass it as they are.
+    pub fn bare(&self) -> Option<&Socket> {
+        match self {
+            Stream::Plain(socket) => Some(socket),
+            _ => None,
+        }
+    }
+
+    /// Waits until it may be worth reading. A library of TLS that is asked in vain takes longer than to decrypt a command.
+    pub fn poll_input(&self, cx: &mut Context<'_>) -> Poll<()> {
+        match self {
+            Stream::Plain(socket) => socket.poll_ready(cx, Interest::Readable),
+            Stream::Tls(stream) if tls::has_unread(&stream.0) => Poll::Ready(()),
+            Stream::Tls(stream) => stream.get_ref().poll_ready(cx, Interest::Readable),
+            Stream::Gone => Poll::Ready(()),
+        }
+    }
+
     /// Gives what it runs over away, unless that is encrypted or gone.
     pub fn take_socket(&mut self) -> Option<Socket> {
         match std::mem::replace(self, Stream::Gone) {
@@ -240,6 +252,7 @@ impl Stream {
     /// What `recv(2)` says.
     pub async fn receive(&mut self, limit: usize, mut take: impl FnMut(&[u8])) -> io::Result<usize> {
         poll_fn(|cx| {
+            ready!(self.poll_input(cx));
             scratch::with(|scratch| {
                 let room = limit.min(scratch.len());
                 let mut buffer = ReadBuf::new(&mut scratch[..room]);
@@ -292,15 +305,6 @@ impl Stream {
                 return;
             }
             drained += now;
-        }
-    }
-}
-
-impl Connection for Stream {
-    fn bare(&self) -> Option<&Socket> {
-        match self {
-            Stream::Plain(socket) => Some(socket),
-            _ => None,
         }
     }
 }

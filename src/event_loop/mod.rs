@@ -40,8 +40,8 @@ use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 pub use self::blocking::run_aside;
 use self::source::Sources;
 pub use self::source::{Interest, Source};
-pub use self::tasks::{Task, wake_all};
 use self::tasks::{Inbox, NO_TASK, Tasks};
+pub use self::tasks::{Task, wake_all};
 use self::timers::Timers;
 
 /// How many events the kernel is asked for at once.
