@@ -54,6 +54,12 @@ impl Sources {
         (index, key(index, slot.generation))
     }
 
+    /// How many places there are, for tests.
+    #[cfg(test)]
+    pub(super) fn places(&self) -> usize {
+        self.slots.len()
+    }
+
     pub(super) fn remove(&mut self, index: u32) {
         let slot = &mut self.slots[index as usize];
         slot.generation = slot.generation.wrapping_add(1);

@@ -97,6 +97,12 @@ impl Tasks {
         self.free.push(index);
     }
 
+    /// How many places there are, for tests.
+    #[cfg(test)]
+    pub(super) fn places(&self) -> usize {
+        self.slots.len()
+    }
+
     fn has_ended(&self, task: &Task) -> bool {
         self.slots[task.index as usize].generation != task.generation
     }
