@@ -11,10 +11,8 @@ use rustix::net::{SocketAddrAny, SocketFlags};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::addr::Address;
-use crate::event_loop::{
-    self, Interest, Source,
-    time::{now, sleep},
-};
+use crate::event_loop::time::{now, sleep};
+use crate::event_loop::{self, Interest, Source, race};
 use crate::life::{Life, Notice};
 use crate::log::{Errno, Level};
 use crate::memory::Tide;
@@ -136,10 +134,9 @@ impl Leave {
 
     /// Waits for it, and gives the log's message.
     pub async fn reason(&self) -> &'static str {
-        tokio::select! {
-            biased;
-            () = self.generation.over() => "shutdown timeout",
-            () = self.newcomer.given() => Leave::FOR_ANOTHER,
+        match race(self.generation.over(), self.newcomer.given()).await {
+            Ok(()) => "shutdown timeout",
+            Err(()) => Leave::FOR_ANOTHER,
         }
     }
 }

@@ -8,6 +8,7 @@ use crate::accept::Accepted;
 use crate::addr::Address;
 use crate::auth;
 use crate::config;
+use crate::event_loop::race;
 use crate::event_loop::time::timeout_at;
 use crate::log::{Context, Errno, Level};
 use crate::resolver::{self, Complaint, Host};
@@ -137,13 +138,11 @@ impl Session {
             (Some(resolver), Some(ip)) => {
                 // In a box: few servers have a resolver, and all logins would be as large.
                 let look_up = Box::pin(resolver.client_host(ip, service.conf.resolver_timeout));
-                let Host { name, complaint } = tokio::select! {
-                    biased;
-                    host = timeout_at(self.login_end(), look_up) => match host {
-                        Ok(host) => host,
-                        Err(_) => return Err(self.timed_out().await),
-                    },
-                    () = left_without_a_word(&self.stream) => return Err(self.client_gone()),
+                let look_up = timeout_at(self.login_end(), look_up);
+                let Host { name, complaint } = match race(look_up, left_without_a_word(&self.stream)).await {
+                    Ok(Ok(host)) => host,
+                    Ok(Err(_)) => return Err(self.timed_out().await),
+                    Err(()) => return Err(self.client_gone()),
                 };
                 if let Some(Complaint { action, message }) = complaint {
                     self.log.context.action = action;

@@ -18,6 +18,7 @@ use crate::accept::{Accepted, Leave, Permit};
 use crate::addr::Address;
 use crate::auth::{self, Verdict};
 use crate::config;
+use crate::event_loop::race;
 use crate::event_loop::time::{after, now, sleep_until, timeout_at};
 use crate::log::Level;
 use crate::relay::{End, Limits, Relay, Side};
@@ -36,9 +37,8 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 pub fn run(accepted: Accepted) -> impl Future<Output = ()> {
     let login = Box::pin(try_log_in(accepted));
     async move {
-        if let Some(proxied) = login.await {
-            proxied.relay().await;
-        }
+        let Some(proxied) = login.await else { return };
+        proxied.relay().await;
     }
 }
 
@@ -67,16 +67,13 @@ async fn live(
     must_leave: impl Future<Output = &'static str>,
     tell_loss: impl Fn(Level, &str),
 ) -> Option<Proxied> {
-    tokio::select! {
-        biased;
-        done = unwound(login) => match done {
-            Ok(outcome) => outcome.ok(),
-            Err(panic) => {
-                tell_loss(Level::Alert, &panic);
-                None
-            }
-        },
-        reason = must_leave => {
+    match race(unwound(login), must_leave).await {
+        Ok(Ok(outcome)) => outcome.ok(),
+        Ok(Err(panic)) => {
+            tell_loss(Level::Alert, &panic);
+            None
+        }
+        Err(reason) => {
             tell_loss(Level::Info, reason);
             None
         }
@@ -239,10 +236,8 @@ impl Session {
         let protocol = service.conf.protocol();
         let request = auth::Request { protocol, attempt, client: &self.client, resolver };
         let asked = timeout_at(self.login_end(), service.auth.authenticate(&request));
-        let verdict = tokio::select! {
-            biased;
-            verdict = asked => verdict,
-            () = gone(&mut self.stream, front.machine()) => return Err(self.client_gone()),
+        let Ok(verdict) = race(asked, gone(&mut self.stream, front.machine())).await else {
+            return Err(self.client_gone());
         };
         match verdict {
             Ok(Ok(Verdict::Accept(route))) => {
@@ -296,10 +291,8 @@ impl Session {
     pub async fn keep_waiting(&mut self, front: &mut dyn FrontEnd, time: Duration) -> Result<(), Ended> {
         let end = after(time);
         let login_end = self.login_end();
-        tokio::select! {
-            biased;
-            () = gone(&mut self.stream, front) => return Err(self.client_gone()),
-            () = sleep_until(end.min(login_end)) => {}
+        if race(gone(&mut self.stream, front), sleep_until(end.min(login_end))).await.is_ok() {
+            return Err(self.client_gone());
         }
         if end < login_end { Ok(()) } else { Err(self.turn_away(Refusal::Late).await) }
     }
@@ -464,10 +457,9 @@ impl Proxied {
         let mut relay = Relay::new(stream, upstream, to_upstream, to_client, limits);
         async move {
             let run = pin!(relay.run());
-            let end = tokio::select! {
-                biased;
-                end = unwound(run) => end.unwrap_or_else(End::Panicked),
-                () = permit.generation().over() => End::ShutDown,
+            let end = match race(unwound(run), permit.generation().over()).await {
+                Ok(end) => end.unwrap_or_else(End::Panicked),
+                Err(()) => End::ShutDown,
             };
             tell_end(&mut log, end);
             drop(permit);

@@ -16,6 +16,7 @@ use zeroize::Zeroize;
 use self::connect::Destination;
 use crate::auth::Route;
 use crate::config::ProxyProtocol;
+use crate::event_loop::race;
 use crate::event_loop::time::{now, timeout_at};
 use crate::log::{Errno, Level};
 use crate::session::{Ended, Front, Session, gone};
@@ -191,12 +192,10 @@ async fn unless_gone<T>(
     work: impl Future<Output = T>,
 ) -> Result<Option<T>, Ended> {
     let deadline = session.deadline;
-    tokio::select! {
-        biased;
-        done = timeout_at(deadline, work) => return Ok(done.ok()),
-        () = gone(&mut session.stream, front) => {}
+    match race(timeout_at(deadline, work), gone(&mut session.stream, front)).await {
+        Ok(done) => Ok(done.ok()),
+        Err(()) => Err(session.client_gone()),
     }
-    Err(session.client_gone())
 }
 
 async fn timed_out(session: &mut Session, front: &mut dyn FrontEnd) -> Ended {

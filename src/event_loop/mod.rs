@@ -14,6 +14,7 @@
 //! their own wakers were used (`FuturesUnordered`) do not go with [`time`].
 
 mod blocking;
+mod race;
 mod source;
 mod tasks;
 pub mod time;
@@ -40,6 +41,7 @@ use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 
 pub use self::blocking::run_aside;
+pub use self::race::race;
 use self::source::Sources;
 pub use self::source::{Interest, Source};
 use self::tasks::{Inbox, NO_TASK, Tasks};
