@@ -25,6 +25,9 @@ mod splice;
 /// How many times a direction is served before the other sessions of the thread have their turn.
 const TURNS: usize = 8;
 
+/// The most that a record of TLS holds, bytes.
+const RECORD: usize = 16 * 1024;
+
 /// Bytes at once that are worth the trouble of [`splice`].
 const BULK: usize = 16 * 1024;
 
@@ -203,21 +206,34 @@ impl Direction {
         Poll::Ready(())
     }
 
-    /// Reads once, and writes what was read as far as the destination takes it.
+    /// Reads, and writes what was read as far as the destination takes it.
     fn pass(&mut self, cx: &mut Context<'_>, source: &mut Stream, destination: &mut Stream) -> Poll<()> {
         ready!(source.poll_input(cx));
         scratch::with(|scratch| {
             let mut buffer = ReadBuf::new(scratch);
-            if let Err(error) = ready!(Pin::new(source).poll_read(cx, &mut buffer)) {
-                self.broken = Some(error);
-                self.state = State::Ending;
-                return Poll::Ready(());
+            loop {
+                let before = buffer.filled().len();
+                match Pin::new(&mut *source).poll_read(cx, &mut buffer) {
+                    Poll::Ready(Ok(())) if buffer.filled().len() > before => {}
+                    Poll::Ready(Ok(())) => {
+                        self.state = State::Ending;
+                        break;
+                    }
+                    Poll::Ready(Err(error)) => {
+                        self.broken = Some(error);
+                        self.state = State::Ending;
+                        break;
+                    }
+                    Poll::Pending if before == 0 => return Poll::Pending,
+                    Poll::Pending => break,
+                }
+                // TLS gives one record at a time, and one write for each would take longer.
+                if source.bare().is_some() || buffer.remaining() < RECORD || source.poll_input(cx).is_pending() {
+                    break;
+                }
             }
             self.bulk = buffer.remaining() == 0;
             let mut rest = buffer.filled();
-            if rest.is_empty() {
-                self.state = State::Ending;
-            }
             while !rest.is_empty() {
                 match Pin::new(&mut *destination).poll_write(cx, rest) {
                     Poll::Ready(Ok(sent)) if sent > 0 => rest = &rest[sent..],
