@@ -200,7 +200,7 @@ impl Session {
                 }
                 Step::Close => return Err(self.close().await),
                 Step::Refuse(refusal) => return Err(self.turn_away(refusal).await),
-                Step::StartTls => self.encrypt(front).await?,
+                Step::StartTls => Box::pin(self.encrypt(front)).await?,
             }
         }
     }

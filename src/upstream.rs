@@ -34,17 +34,17 @@ pub async fn log_in(
     session: &mut Session,
     front: &mut Front,
     attempt: Box<Attempt>,
-    route: Route,
+    mut route: Route,
 ) -> Result<(Stream, Vec<u8>), Ended> {
     session.allow(session.service.conf.timeout);
-    session.log.context.upstream = Some(route.name.clone());
+    session.log.context.upstream = Some(std::mem::take(&mut route.name));
     let front = front.machine();
     let tls = route.tls.unwrap_or(session.service.conf.proxy.ssl);
     // With another password it is the authentication server that has found the client's good.
     if route.password.as_ref() != Some(&attempt.password) {
         session.nobody_is_asked();
     }
-    let mut back = match back_end(session, *attempt, &route, tls == UpstreamTls::StartTls) {
+    let mut back = match back_end(session, *attempt, &mut route, tls == UpstreamTls::StartTls) {
         Ok(back) => back,
         Err(error) => return Err(refused(session, front, error).await),
     };
@@ -52,7 +52,7 @@ pub async fn log_in(
     let (mut stream, destination) = connect::connect(session, front, &route, speaks_first).await?;
     connect::send_proxy_protocol(session, front, &mut stream).await?;
     if tls == UpstreamTls::On {
-        connect::encrypt(session, front, &mut stream, &destination).await?;
+        Box::pin(connect::encrypt(session, front, &mut stream, &destination)).await?;
     }
     match converse(session, front, &mut stream, back.as_mut(), &destination).await? {
         Ok(to_client) => {
@@ -77,13 +77,13 @@ pub async fn log_in(
 fn back_end(
     session: &Session,
     attempt: Attempt,
-    route: &Route,
+    route: &mut Route,
     starttls: bool,
 ) -> Result<Box<dyn BackEnd>, DialogueError> {
     let conf = &session.service.conf;
     let buffer = conf.proxy.buffer;
     let user = route.user.clone();
-    let password = route.password.clone();
+    let password = route.password.take();
     Ok(match attempt.dialogue {
         Dialogue::Imap { tag } => {
             let password = password.ok_or(DialogueError::NoPassword)?;
@@ -155,7 +155,7 @@ async fn converse(
             Ok(Progress::Done { to_client }) => return Ok(Ok(to_client)),
             Ok(Progress::More) => {}
             Ok(Progress::StartTls) => {
-                connect::encrypt(session, front, stream, destination).await?;
+                Box::pin(connect::encrypt(session, front, stream, destination)).await?;
                 back.tls_started(&mut out);
             }
         }
