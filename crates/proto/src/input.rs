@@ -4,6 +4,8 @@ use std::fmt;
 
 use zeroize::Zeroize;
 
+use crate::secret::wipe;
+
 /// A bounded buffer. What is consumed makes room, so a command is too long only when it does not fit by itself.
 ///
 /// Memory is allocated as bytes arrive, never for the whole budget at once, and is wiped when it is given back, since
@@ -60,7 +62,7 @@ impl Input {
 
     /// Drops everything, as STARTTLS demands.
     pub fn clear(&mut self) {
-        self.bytes.zeroize();
+        wipe(&mut self.bytes);
         self.start = 0;
     }
 
@@ -85,14 +87,14 @@ impl Input {
         let capacity = needed.next_power_of_two().max(64).min(self.limit.max(needed));
         let mut larger = Vec::with_capacity(capacity);
         larger.extend_from_slice(&self.bytes);
-        self.bytes.zeroize();
+        wipe(&mut self.bytes);
         self.bytes = larger;
     }
 }
 
 impl Drop for Input {
     fn drop(&mut self) {
-        self.bytes.zeroize();
+        wipe(&mut self.bytes);
     }
 }
 

@@ -42,13 +42,27 @@ impl fmt::Debug for Secret {
 
 impl Drop for Secret {
     fn drop(&mut self) {
-        self.0.zeroize();
+        wipe(&mut self.0);
     }
+}
+
+/// Empties a vector and wipes all of its memory at once: its own `zeroize` takes byte after byte.
+pub fn wipe(bytes: &mut Vec<u8>) {
+    bytes.clear();
+    bytes.spare_capacity_mut().zeroize();
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_wiped_vector_is_empty() {
+        let mut bytes = b"s3cret".to_vec();
+        wipe(&mut bytes);
+        bytes.extend([b'x'; 2]);
+        assert_eq!(bytes, b"xx");
+    }
 
     #[test]
     fn never_prints() {
