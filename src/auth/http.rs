@@ -14,8 +14,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use gatepost_proto::auth_http::{self, Encryption, Parser, ProxyProtocol, Reply, Response, ResponseError};
-use gatepost_proto::{Attempt, Dialogue, Method, Protocol, Secret};
+use gatepost_proto::Secret;
+use gatepost_proto::auth_http::{self, Encryption, Frame, Parser, ProxyProtocol, Reply, Response, ResponseError};
 
 use super::connection::Connection;
 use super::pool::Pool;
@@ -62,6 +62,7 @@ pub enum ServerError {
 #[derive(Debug)]
 pub struct Server {
     config: AuthHttp,
+    frame: Frame,
     keep_alive: bool,
     /// `https://`, and whom to expect there.
     tls: Option<(Arc<Connector>, Name)>,
@@ -79,24 +80,9 @@ impl Server {
         // A connection by TLS is for nobody else, who may have other ideas of whom to trust.
         let pool = if connector.is_some() { Arc::default() } else { shared.pool.clone() };
         let tls = connector.map(|connector| (connector, Name::parse(&config.host)));
-        let server = Server { config: config.clone(), keep_alive, tls, pool, preferred: AtomicUsize::new(0) };
-        server.check()?;
-        Ok(server)
-    }
-
-    /// Whether what the configuration gives can be part of a request.
-    fn check(&self) -> Result<(), OpenError> {
-        let attempt = Attempt {
-            method: Method::Plain,
-            user: Vec::new(),
-            password: Secret::default(),
-            salt: None,
-            number: 1,
-            dialogue: Dialogue::Pop3,
-        };
-        let client = auth_http::Client { ip: "", host: None, proxy_protocol: None };
-        let request = self.request(Protocol::Pop3, &attempt, client, None);
-        request.encode().map(drop).map_err(|error| OpenError { messages: vec![error.to_string()] })
+        let frame = Frame::new(&config.uri, &config.host, &config.headers, keep_alive);
+        let frame = frame.map_err(|error| OpenError { messages: vec![error.to_string()] })?;
+        Ok(Server { config: config.clone(), frame, keep_alive, tls, pool, preferred: AtomicUsize::new(0) })
     }
 
     pub(super) async fn authenticate(&self, request: &Request<'_>) -> Result<Verdict, AuthError> {
@@ -124,27 +110,14 @@ impl Server {
             destination: (to, *to_port),
         });
         let client = auth_http::Client { ip: &ip, host: client.host.as_deref(), proxy_protocol };
-        let tls = request.client.tls.as_ref().map(Facts::for_request);
-        Ok(self.request(request.protocol, request.attempt, client, tls).encode()?)
-    }
-
-    fn request<'a>(
-        &'a self,
-        protocol: Protocol,
-        attempt: &'a Attempt,
-        client: auth_http::Client<'a>,
-        tls: Option<auth_http::Tls<'a>>,
-    ) -> auth_http::Request<'a> {
-        auth_http::Request {
-            uri: &self.config.uri,
-            host: &self.config.host,
-            protocol,
-            attempt,
+        let question = auth_http::Request {
+            frame: &self.frame,
+            protocol: request.protocol,
+            attempt: request.attempt,
             client,
-            tls,
-            headers: &self.config.headers,
-            keep_alive: self.keep_alive,
-        }
+            tls: request.client.tls.as_ref().map(Facts::for_request),
+        };
+        Ok(question.encode()?)
     }
 
     /// Asks once, within `auth_http_timeout`.

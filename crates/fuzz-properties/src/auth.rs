@@ -2,7 +2,9 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use gatepost_proto::auth_http::{Client, MAX_RESPONSE, Parser, Reply, Request, Response, ResponseError, Route, Tls};
+use gatepost_proto::auth_http::{
+    Client, EncodeError, Frame, MAX_RESPONSE, Parser, Reply, Request, Response, ResponseError, Route, Tls,
+};
 use gatepost_proto::{Attempt, Dialogue, Envelope, Method, Protocol, Secret, printable};
 
 use crate::canary::{self, CANARY};
@@ -110,30 +112,30 @@ pub fn request(input: &[u8]) {
         [host, subject, certificate, value].map(|field| String::from_utf8_lossy(field).into_owned());
     let attempt = if method == Method::None { with_mail(attempt, mail) } else { attempt };
     let tls = (bits & 4 != 0).then(|| Tls { subject: &subject, certificate: &certificate, ..Tls::default() });
-    let headers = [("X-Extra".to_owned(), value.clone())];
+    let frame = match Frame::new("/auth", "auth.example", &[("X-Extra".to_owned(), value)], true) {
+        Ok(frame) => frame,
+        Err(error) => return check_refusal(&error),
+    };
     let request = Request {
-        uri: "/auth",
-        host: "auth.example",
+        frame: &frame,
         protocol: Protocol::Smtp,
         attempt: &attempt,
         client: Client { ip: &IpAddr::V4(Ipv4Addr::LOCALHOST).to_string(), host: Some(&host), proxy_protocol: None },
         tls,
-        headers: &headers,
-        keep_alive: true,
     };
-    check_request(&request);
+    check_request(&request, &["X-Extra", "Connection"]);
 }
 
-/// Checks that a request has its headers and no other, each on one line.
-pub(crate) fn check_request(request: &Request<'_>) {
+/// Checks that a request to `/auth` has its headers, `last` behind them, and no other, each on one line.
+pub(crate) fn check_request(request: &Request<'_>, last: &[&str]) {
     let head = match request.encode() {
         Ok(head) => head,
-        Err(error) => return assert!(!error.to_string().contains(['\r', '\n']), "{error:?}"),
+        Err(error) => return check_refusal(&error),
     };
     let text = head.expose().strip_suffix(b"\r\n\r\n").expect("a blank line ends the head");
     let mut lines = text.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
-    assert_eq!(lines.next(), Some(format!("GET {} HTTP/1.0", request.uri).as_bytes()));
-    let mut names = names(request).into_iter();
+    assert_eq!(lines.next(), Some(&b"GET /auth HTTP/1.0"[..]));
+    let mut names = names(request).into_iter().chain(last.iter().copied());
     for line in lines {
         // nginx escapes and refuses what is below a space, and lets DEL pass.
         let is_one = line.iter().all(|byte| *byte >= b' ' || *byte == b'\t');
@@ -150,7 +152,11 @@ pub(crate) fn check_request(request: &Request<'_>) {
     assert_eq!(names.next(), None, "a header is missing");
 }
 
-/// The headers that a request is to have.
+fn check_refusal(error: &EncodeError) {
+    assert!(!error.to_string().contains(['\r', '\n']), "{error:?}");
+}
+
+/// The headers that a request is to have before those of its frame.
 fn names<'a>(request: &Request<'a>) -> Vec<&'a str> {
     let method = request.attempt.method;
     let mut names = vec!["Host", "Auth-Method", "Auth-User", "Auth-Pass"];
@@ -165,8 +171,6 @@ fn names<'a>(request: &Request<'a>) -> Vec<&'a str> {
         names.extend((!tls.subject.is_empty()).then_some("Auth-SSL-Subject"));
         names.extend((!tls.certificate.is_empty()).then_some("Auth-SSL-Cert"));
     }
-    names.extend(request.headers.iter().map(|(name, _)| name.as_str()));
-    names.extend(request.keep_alive.then_some("Connection"));
     names
 }
 

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use gatepost_proto::auth_http::{Client, Reply, Request, Route};
+use gatepost_proto::auth_http::{Client, Frame, Reply, Request, Route};
 use gatepost_proto::{
     Attempt, BackEnd, Dialogue, DialogueError, FrontEnd, Output, Progress, Protocol, imap, pop3, printable, smtp,
 };
@@ -85,16 +85,15 @@ impl<'a> Session<'a> {
     }
 
     fn ask(&self, attempt: &Attempt) {
-        auth::check_request(&Request {
-            uri: "/",
-            host: "localhost",
+        let frame = Frame::new("/auth", "localhost", &[], false).expect("it has no control bytes");
+        let request = Request {
+            frame: &frame,
             protocol: self.protocol,
             attempt,
             client: Client { ip: "unix:", host: Some(&self.host), proxy_protocol: None },
             tls: None,
-            headers: &[],
-            keep_alive: false,
-        });
+        };
+        auth::check_request(&request, &[]);
     }
 
     /// Logs in at the mail server.

@@ -17,6 +17,27 @@ impl Secret {
         Secret(bytes)
     }
 
+    /// None yet, and room for so many.
+    pub(crate) fn with_capacity(capacity: usize) -> Secret {
+        Secret(Vec::with_capacity(capacity))
+    }
+
+    /// Adds bytes. Memory that is too small is wiped.
+    #[inline]
+    pub(crate) fn append(&mut self, bytes: &[u8]) {
+        if bytes.len() > self.0.capacity() - self.0.len() {
+            self.grow(bytes.len());
+        }
+        self.0.extend_from_slice(bytes);
+    }
+
+    #[cold]
+    fn grow(&mut self, more: usize) {
+        let mut larger = Secret::with_capacity(2 * (self.0.len() + more));
+        larger.0.extend_from_slice(&self.0);
+        *self = larger;
+    }
+
     /// The bytes.
     pub fn expose(&self) -> &[u8] {
         &self.0
@@ -55,6 +76,15 @@ pub fn wipe(bytes: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn grows() {
+        let mut secret = Secret::with_capacity(2);
+        for _ in 0..3 {
+            secret.append(b"abc");
+        }
+        assert_eq!(secret.expose(), b"abcabcabc");
+    }
 
     #[test]
     fn a_wiped_vector_is_empty() {

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use gatepost_proto::auth_http::{
-    Client, EncodeError, Encryption, MAX_RESPONSE, Parser, ProxyProtocol, Reply, Request, Response, ResponseError,
-    Server, Tls,
+    Client, EncodeError, Encryption, Frame, MAX_RESPONSE, Parser, ProxyProtocol, Reply, Request, Response,
+    ResponseError, Server, Tls,
 };
 use gatepost_proto::{Attempt, Dialogue, Envelope, Method, Protocol, Secret};
 
@@ -14,16 +14,17 @@ fn attempt(method: Method, user: &[u8], password: &[u8]) -> Attempt {
     Attempt { method, user: user.to_vec(), password, salt: None, number: 1, dialogue: Dialogue::Pop3 }
 }
 
-fn request(protocol: Protocol, attempt: &Attempt) -> Request<'_> {
+fn frame() -> Frame {
+    Frame::new("/mail/auth", "auth.example", &[], false).unwrap()
+}
+
+fn request<'a>(frame: &'a Frame, protocol: Protocol, attempt: &'a Attempt) -> Request<'a> {
     Request {
-        uri: "/mail/auth",
-        host: "auth.example",
+        frame,
         protocol,
         attempt,
         client: Client { ip: "192.0.2.7", host: None, proxy_protocol: None },
         tls: None,
-        headers: &[],
-        keep_alive: false,
     }
 }
 
@@ -35,7 +36,7 @@ fn text(request: &Request<'_>) -> String {
 fn a_plain_request() {
     let attempt = attempt(Method::Plain, b"al% i\xC3\xA9", b"a b\r\n\x00\x1f\x7f+=&");
     assert_eq!(
-        text(&request(Protocol::Imap, &attempt)),
+        text(&request(&frame(), Protocol::Imap, &attempt)),
         "GET /mail/auth HTTP/1.0\r\n\
          Host: auth.example\r\n\
          Auth-Method: plain\r\n\
@@ -58,7 +59,8 @@ fn a_request_with_everything() {
         envelope: Some(Envelope { mail: b"MAIL FROM:<a@b> SIZE=1".to_vec(), rcpt: b"rcpt to:\t<c@d>".to_vec() }),
     };
     let headers = [("X-NGX-Key".to_string(), "secret%".to_string()), ("X-Empty".to_string(), String::new())];
-    let mut request = request(Protocol::Smtp, &attempt);
+    let frame = Frame::new("/mail/auth", "auth.example", &headers, true).unwrap();
+    let mut request = request(&frame, Protocol::Smtp, &attempt);
     request.client = Client {
         ip: "unix:",
         host: Some("[UNAVAILABLE]"),
@@ -71,8 +73,6 @@ fn a_request_with_everything() {
         certificate: "-----BEGIN X\nab%",
         ..Tls::default()
     });
-    request.headers = &headers;
-    request.keep_alive = true;
     assert_eq!(
         text(&request),
         "GET /mail/auth HTTP/1.0\r\n\
@@ -113,7 +113,7 @@ fn salts_are_for_apop_and_cram_md5() {
     ] {
         let mut attempt = attempt(method, b"u", b"d1");
         attempt.salt = Some("<1.2@mx>".to_string());
-        let text = text(&request(Protocol::Pop3, &attempt));
+        let text = text(&request(&frame(), Protocol::Pop3, &attempt));
         assert!(text.contains(expected), "{method:?}: {text}");
     }
 }
@@ -137,7 +137,8 @@ fn encode_with(value: &str) -> Result<Secret, EncodeError> {
     let mut attempt = attempt(Method::None, value.as_bytes(), value.as_bytes());
     let envelope = Some(Envelope { mail: value.into(), rcpt: value.into() });
     attempt.dialogue = Dialogue::Smtp { helo: Some(value.into()), esmtp: false, envelope };
-    let mut request = request(Protocol::Smtp, &attempt);
+    let frame = frame();
+    let mut request = request(&frame, Protocol::Smtp, &attempt);
     request.client.host = Some(value);
     request.encode()
 }
@@ -146,22 +147,26 @@ fn encode_with(value: &str) -> Result<Secret, EncodeError> {
 fn every_unescaped_value_is_checked() {
     let bad = "a\r\nAuth-Status: OK";
     let attempt = attempt(Method::Plain, b"u", b"p");
-    let clean = || request(Protocol::Imap, &attempt);
+    let frame = frame();
+    let clean = || request(&frame, Protocol::Imap, &attempt);
     let client = || Client { ip: "::1", host: None, proxy_protocol: None };
-    let value = [("X".to_string(), bad.to_string())];
-    let name = [(bad.to_string(), "x".to_string())];
     let proxy_protocol = Some(ProxyProtocol { source: (bad, 1), destination: ("::1", 2) });
     for (request, header) in [
-        (Request { uri: bad, ..clean() }, "GET"),
-        (Request { host: bad, ..clean() }, "Host"),
         (Request { client: Client { ip: bad, ..client() }, ..clean() }, "Client-IP"),
         (Request { client: Client { host: Some(bad), ..client() }, ..clean() }, "Client-Host"),
         (Request { client: Client { proxy_protocol, ..client() }, ..clean() }, "Proxy-Protocol-Addr"),
         (Request { tls: Some(Tls { subject: bad, ..Tls::default() }), ..clean() }, "Auth-SSL-Subject"),
-        (Request { headers: &value, ..clean() }, "X"),
-        (Request { headers: &name, ..clean() }, "a\\x0D\\x0AAuth-Status: OK"),
     ] {
         assert_eq!(request.encode().unwrap_err().header, header);
+    }
+    let one = |name: &str, value: &str| [(name.to_string(), value.to_string())];
+    for (frame, header) in [
+        (Frame::new(bad, "auth.example", &[], false), "GET"),
+        (Frame::new("/", bad, &[], false), "Host"),
+        (Frame::new("/", "auth.example", &one("X", bad), false), "X"),
+        (Frame::new("/", "auth.example", &one(bad, "x"), false), "a\\x0D\\x0AAuth-Status: OK"),
+    ] {
+        assert_eq!(frame.unwrap_err().header, header);
     }
 }
 

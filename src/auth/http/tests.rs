@@ -3,6 +3,7 @@
 
 use std::io::{self, ErrorKind};
 
+use gatepost_proto::{Attempt, Dialogue, Method, Protocol};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::*;

@@ -19,5 +19,5 @@ mod request;
 mod response;
 
 pub use address::{parse_ip, parse_port};
-pub use request::{Client, EncodeError, ProxyProtocol, Request, Tls};
+pub use request::{Client, EncodeError, Frame, ProxyProtocol, Request, Tls};
 pub use response::{Encryption, MAX_RESPONSE, Parser, Reply, Response, ResponseError, Route, Server};

@@ -2,13 +2,42 @@
 
 use crate::{Attempt, Dialogue, Method, Protocol, Secret};
 
+/// What all requests to a server have in common, as it is sent.
+#[derive(Debug)]
+pub struct Frame {
+    /// The lines before those that tell of the client.
+    before: Vec<u8>,
+    /// The lines behind them, and the blank one.
+    behind: Vec<u8>,
+}
+
+impl Frame {
+    /// For requests to `uri` (`auth_http`'s path, `/` if it has none), with the header `Host`, and with `headers`
+    /// (`auth_http_header`) in their order. If the server may keep the connection open, `Connection: keep-alive` is the
+    /// last line.
+    ///
+    /// # Errors
+    /// When one of them has a control byte other than a tab.
+    pub fn new(uri: &str, host: &str, headers: &[(String, String)], keep_alive: bool) -> Result<Frame, EncodeError> {
+        check("GET", uri.as_bytes())?;
+        check("Host", host.as_bytes())?;
+        let before = format!("GET {uri} HTTP/1.0\r\nHost: {host}\r\n");
+        let mut behind = String::new();
+        for (name, value) in headers {
+            check(name, name.as_bytes())?;
+            check(name, value.as_bytes())?;
+            behind.extend([name, ": ", value, "\r\n"]);
+        }
+        behind.push_str(if keep_alive { "Connection: keep-alive\r\n\r\n" } else { "\r\n" });
+        Ok(Frame { before: before.into(), behind: behind.into() })
+    }
+}
+
 /// A question to an authentication server.
 #[derive(Debug)]
 pub struct Request<'a> {
-    /// What is asked for (`auth_http`'s path, `/` if it has none).
-    pub uri: &'a str,
-    /// The header `Host`.
-    pub host: &'a str,
+    /// What is the same in each.
+    pub frame: &'a Frame,
     /// The protocol the client speaks.
     pub protocol: Protocol,
     /// What it says.
@@ -17,10 +46,6 @@ pub struct Request<'a> {
     pub client: Client<'a>,
     /// What is known of its TLS connection, if it has one.
     pub tls: Option<Tls<'a>>,
-    /// `auth_http_header`, in order.
-    pub headers: &'a [(String, String)],
-    /// Whether the server may keep the connection open: adds `Connection: keep-alive` as the last line.
-    pub keep_alive: bool,
 }
 
 /// The client's connection.
@@ -78,44 +103,39 @@ impl Request<'_> {
     /// # Errors
     /// When a value that nginx does not escape has a control byte other than a tab.
     pub fn encode(&self) -> Result<Secret, EncodeError> {
-        let mut head = Head::new();
-        head.request_line(self.uri)?;
-        head.header("Host", self.host)?;
+        let mut head = Head(Secret::with_capacity(1024));
+        head.0.append(&self.frame.before);
         self.credentials(&mut head)?;
         self.connection(&mut head)?;
         self.transaction(&mut head)?;
         if let Some(tls) = &self.tls {
             tls.encode(&mut head)?;
         }
-        for (name, value) in self.headers {
-            head.header(name, value)?;
-        }
-        if self.keep_alive {
-            head.header("Connection", "keep-alive")?;
-        }
-        Ok(head.finish())
+        head.0.append(&self.frame.behind);
+        Ok(head.0)
     }
 
     fn credentials(&self, head: &mut Head) -> Result<(), EncodeError> {
         let attempt = self.attempt;
-        head.header("Auth-Method", attempt.method.name())?;
-        head.escaped("Auth-User", &attempt.user)?;
-        head.escaped("Auth-Pass", attempt.password.expose())?;
+        head.line("Auth-Method", attempt.method.name().as_bytes());
+        head.escaped("Auth-User", &attempt.user);
+        head.escaped("Auth-Pass", attempt.password.expose());
         if matches!(attempt.method, Method::Apop | Method::CramMd5) {
             head.optional("Auth-Salt", attempt.salt.as_deref().unwrap_or_default())?;
         }
-        head.header("Auth-Protocol", self.protocol.name())?;
-        head.header("Auth-Login-Attempt", attempt.number.to_string())
+        head.line("Auth-Protocol", self.protocol.name().as_bytes());
+        head.number("Auth-Login-Attempt", attempt.number);
+        Ok(())
     }
 
     fn connection(&self, head: &mut Head) -> Result<(), EncodeError> {
-        head.header("Client-IP", self.client.ip)?;
+        head.header("Client-IP", self.client.ip.as_bytes())?;
         head.optional("Client-Host", self.client.host.unwrap_or_default())?;
         if let Some(ProxyProtocol { source, destination }) = &self.client.proxy_protocol {
-            head.header("Proxy-Protocol-Addr", source.0)?;
-            head.header("Proxy-Protocol-Port", source.1.to_string())?;
-            head.header("Proxy-Protocol-Server-Addr", destination.0)?;
-            head.header("Proxy-Protocol-Server-Port", destination.1.to_string())?;
+            head.header("Proxy-Protocol-Addr", source.0.as_bytes())?;
+            head.number("Proxy-Protocol-Port", source.1.into());
+            head.header("Proxy-Protocol-Server-Addr", destination.0.as_bytes())?;
+            head.number("Proxy-Protocol-Server-Port", destination.1.into());
         }
         Ok(())
     }
@@ -136,7 +156,7 @@ impl Request<'_> {
 
 impl Tls<'_> {
     fn encode(&self, head: &mut Head) -> Result<(), EncodeError> {
-        head.header("Auth-SSL", "on")?;
+        head.line("Auth-SSL", b"on");
         head.optional("Auth-SSL-Protocol", self.protocol)?;
         head.optional("Auth-SSL-Cipher", self.cipher)?;
         head.optional("Auth-SSL-Verify", self.verify)?;
@@ -144,78 +164,71 @@ impl Tls<'_> {
         head.optional("Auth-SSL-Issuer", self.issuer)?;
         head.optional("Auth-SSL-Serial", self.serial)?;
         head.optional("Auth-SSL-Fingerprint", self.fingerprint)?;
-        if self.certificate.is_empty() {
-            return Ok(());
+        if !self.certificate.is_empty() {
+            head.escaped("Auth-SSL-Cert", self.certificate.as_bytes());
         }
-        head.escaped("Auth-SSL-Cert", self.certificate.as_bytes())
-    }
-}
-
-/// The one way into a request. It grows by wiping: no freed memory keeps a password.
-struct Head {
-    bytes: Vec<u8>,
-}
-
-impl Head {
-    fn new() -> Head {
-        Head { bytes: Vec::with_capacity(1024) }
-    }
-
-    fn request_line(&mut self, uri: &str) -> Result<(), EncodeError> {
-        check("GET", uri.as_bytes())?;
-        self.put(&[b"GET ", uri.as_bytes(), b" HTTP/1.0\r\n"]);
         Ok(())
     }
+}
 
-    fn header(&mut self, name: &str, value: impl AsRef<[u8]>) -> Result<(), EncodeError> {
-        check(name, name.as_bytes())?;
-        check(name, value.as_ref())?;
-        self.put(&[name.as_bytes(), b": ", value.as_ref(), b"\r\n"]);
+/// The one way of a client's words into a request.
+struct Head(Secret);
+
+impl Head {
+    fn header(&mut self, name: &str, value: &[u8]) -> Result<(), EncodeError> {
+        check(name, value)?;
+        self.line(name, value);
         Ok(())
     }
 
     fn optional(&mut self, name: &str, value: &str) -> Result<(), EncodeError> {
-        if value.is_empty() { Ok(()) } else { self.header(name, value) }
+        if value.is_empty() { Ok(()) } else { self.header(name, value.as_bytes()) }
+    }
+
+    /// A header whose value is known to be good.
+    fn line(&mut self, name: &str, value: &[u8]) {
+        self.begin(name);
+        self.0.append(value);
+        self.0.append(b"\r\n");
+    }
+
+    fn number(&mut self, name: &str, number: u32) {
+        self.begin(name);
+        self.digits(number);
+        self.0.append(b"\r\n");
     }
 
     /// A header whose value has bytes 0 to 32 and `%` written as `%XX`.
-    fn escaped(&mut self, name: &str, value: &[u8]) -> Result<(), EncodeError> {
-        let mut text = Vec::with_capacity(3 * value.len());
-        for byte in value {
+    fn escaped(&mut self, name: &str, value: &[u8]) {
+        self.begin(name);
+        let plain = value.iter().position(|byte| matches!(byte, 0..=32 | b'%')).unwrap_or(value.len());
+        let (plain, others) = value.split_at(plain);
+        self.0.append(plain);
+        for byte in others {
             match byte {
-                0..=32 | b'%' => text.extend_from_slice(&[b'%', hex(byte >> 4), hex(byte & 15)]),
-                _ => text.push(*byte),
+                0..=32 | b'%' => self.0.append(&[b'%', hex(byte >> 4), hex(byte & 15)]),
+                _ => self.0.append(&[*byte]),
             }
         }
-        let text = Secret::new(text);
-        self.put(&[name.as_bytes(), b": ", text.expose(), b"\r\n"]);
-        Ok(())
+        self.0.append(b"\r\n");
     }
 
-    fn put(&mut self, parts: &[&[u8]]) {
-        let wanted = self.bytes.len() + parts.iter().map(|part| part.len()).sum::<usize>();
-        if wanted > self.bytes.capacity() {
-            let mut larger = Vec::with_capacity(2 * wanted);
-            larger.extend_from_slice(&self.bytes);
-            drop(Secret::new(std::mem::replace(&mut self.bytes, larger)));
+    fn begin(&mut self, name: &str) {
+        self.0.append(name.as_bytes());
+        self.0.append(b": ");
+    }
+
+    fn digits(&mut self, number: u32) {
+        if number > 9 {
+            self.digits(number / 10);
         }
-        parts.iter().for_each(|part| self.bytes.extend_from_slice(part));
-    }
-
-    fn finish(mut self) -> Secret {
-        self.put(&[b"\r\n"]);
-        Secret::new(std::mem::take(&mut self.bytes))
-    }
-}
-
-impl Drop for Head {
-    fn drop(&mut self) {
-        drop(Secret::new(std::mem::take(&mut self.bytes)));
+        self.0.append(&[b'0' + (number % 10) as u8]);
     }
 }
 
 fn check(header: &str, bytes: &[u8]) -> Result<(), EncodeError> {
-    if bytes.iter().any(|byte| *byte < b' ' && *byte != b'\t') {
+    // All bytes are looked at, which takes fewer steps than to stop at the first that is bad.
+    if bytes.iter().fold(false, |bad, byte| bad | (*byte < b' ' && *byte != b'\t')) {
         return Err(EncodeError { header: crate::printable(header.as_bytes()) });
     }
     Ok(())
