@@ -88,8 +88,9 @@ impl Server {
     pub(super) async fn authenticate(&self, request: &Request<'_>) -> Result<Verdict, AuthError> {
         let head = self.encode(request)?;
         loop {
-            let (response, address) = self.ask(head.expose()).await?;
-            let reply = response.reply(request.protocol, request.attempt);
+            let mut parser = Parser::new();
+            let address = self.ask(head.expose(), &mut parser).await?;
+            let reply = parser.into_response().reply(request.protocol, request.attempt);
             match reply.map_err(|error| ServerError::Response(address.clone(), error))? {
                 Reply::Accept(route) => {
                     let resolver = request.resolver.ok_or(address);
@@ -120,23 +121,24 @@ impl Server {
         Ok(question.encode()?)
     }
 
-    /// Asks once, within `auth_http_timeout`.
-    async fn ask(&self, head: &[u8]) -> Result<(Response, &Address), ServerError> {
+    /// Asks once, within `auth_http_timeout`. Gives who has answered.
+    async fn ask(&self, head: &[u8], parser: &mut Parser) -> Result<&Address, ServerError> {
         let deadline = after(self.config.timeout);
         let late = |_| ServerError::TimedOut(self.preferred().clone());
-        timeout_at(deadline, self.exchange(head, deadline)).await.map_err(late)?
+        timeout_at(deadline, self.exchange(head, parser, deadline)).await.map_err(late)?
     }
 
-    async fn exchange(&self, head: &[u8], deadline: Instant) -> Result<(Response, &Address), ServerError> {
+    async fn exchange(&self, head: &[u8], parser: &mut Parser, deadline: Instant) -> Result<&Address, ServerError> {
         let address = self.preferred();
         if let Some(connection) = self.pool.take(address) {
-            match self.talk(connection, head, address).await {
+            match self.talk(connection, head, parser, address).await {
+                Ok(()) => return Ok(address),
                 Err(Failure { stale: true, .. }) => {}
-                outcome => return outcome.map(|response| (response, address)).map_err(|failure| failure.error),
+                Err(failure) => return Err(failure.error),
             }
         }
         let (connection, address) = self.connect(deadline).await?;
-        let mut talk = std::pin::pin!(self.talk(connection, head, address));
+        let mut talk = std::pin::pin!(self.talk(connection, head, parser, address));
         let outcome = match timeout(PATIENCE, &mut talk).await {
             Ok(outcome) => outcome,
             Err(_) => {
@@ -144,7 +146,7 @@ impl Server {
                 talk.await
             }
         };
-        outcome.map(|response| (response, address)).map_err(|failure| failure.error)
+        outcome.map(|()| address).map_err(|failure| failure.error)
     }
 
     /// Connects to the first address that answers, beginning with the one that did last. Each gets its share of the time
@@ -182,10 +184,15 @@ impl Server {
     }
 
     /// Sends a request, reads the head of the response, and keeps the connection if the server agrees.
-    async fn talk(&self, mut connection: Connection, head: &[u8], address: &Address) -> Result<Response, Failure> {
+    async fn talk(
+        &self,
+        mut connection: Connection,
+        head: &[u8],
+        parser: &mut Parser,
+        address: &Address,
+    ) -> Result<(), Failure> {
         let broken = |error, stale, doing| Failure::new(ServerError::Broken(address.clone(), error, doing), stale);
         connection.send(head).await.map_err(|error| broken(error, true, "send() to"))?;
-        let mut parser = Parser::new();
         let mut stale = true;
         loop {
             let mut parsed = Ok(None);
@@ -193,9 +200,9 @@ impl Server {
             match (received, parsed) {
                 (Ok(0), _) => return Err(Failure::new(ServerError::Closed(address.clone()), stale)),
                 (Ok(_), Ok(None)) => stale = false,
-                (Ok(_), Ok(Some((response, rest)))) => {
-                    self.keep(connection, address, &response, rest);
-                    return Ok(response);
+                (Ok(_), Ok(Some(rest))) => {
+                    self.keep(connection, address, parser.response(), rest);
+                    return Ok(());
                 }
                 (Ok(_), Err(error)) => {
                     return Err(Failure::new(ServerError::Response(address.clone(), error), false));

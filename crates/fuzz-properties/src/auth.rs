@@ -23,7 +23,7 @@ pub fn reply(input: &[u8]) {
     }
     held::at_most(2 * MAX_RESPONSE, || {
         let mut parser = Parser::new();
-        (read_on(&mut parser, input, Cut::Bytes), parser)
+        (feed(&mut parser, input, Cut::Bytes), parser)
     });
     match expected {
         Err(error) => check_message(&error),
@@ -44,15 +44,18 @@ pub fn reply(input: &[u8]) {
 
 /// Reads a response in pieces.
 pub(crate) fn read(response: &[u8], cut: Cut) -> Read {
-    read_on(&mut Parser::new(), response, cut)
+    let mut parser = Parser::new();
+    let length = feed(&mut parser, response, cut)?;
+    Ok(length.map(|length| (parser.into_response(), length)))
 }
 
-fn read_on(parser: &mut Parser, response: &[u8], cut: Cut) -> Read {
+/// Gives the response's length, if it is complete.
+fn feed(parser: &mut Parser, response: &[u8], cut: Cut) -> Result<Option<usize>, ResponseError> {
     let mut taken = 0;
     for piece in cut.pieces(response) {
         taken += piece.len();
-        if let Some((response, rest)) = parser.receive(piece)? {
-            return Ok(Some((response, taken - rest)));
+        if let Some(rest) = parser.receive(piece)? {
+            return Ok(Some(taken - rest));
         }
     }
     Ok(None)

@@ -174,9 +174,9 @@ fn every_unescaped_value_is_checked() {
 fn parse(bytes: &[u8], step: usize) -> Result<Option<(Response, usize)>, ResponseError> {
     let mut parser = Parser::new();
     for (index, piece) in bytes.chunks(step).enumerate() {
-        if let Some((response, rest)) = parser.receive(piece)? {
+        if let Some(rest) = parser.receive(piece)? {
             let behind = bytes.len() - (index * step + piece.len());
-            return Ok(Some((response, rest + behind)));
+            return Ok(Some((parser.into_response(), rest + behind)));
         }
     }
     Ok(None)
@@ -206,7 +206,7 @@ fn accepted() {
         ),
         ("AUTH-STATUS: OK\r\nauth-server: ::1\r\naUth-Port: 1\r\n\r\n", ("[::1]:1", "::1:1", "user", "pass")),
         (
-            "X\r\n0-9:\r\nAuth-Server: 1.1.1.1\r\nAuth-Port: 9\r\nAuth-Server: 127.000.0.1\r\n\r\n",
+            "X\r\n0-9:\r\nA-Name-Longer-Than-Any-That-Means-Something: x\r\nAuth-Server: 1.1.1.1\r\nAuth-Port: 9\r\nAuth-Server: 127.000.0.1\r\n\r\n",
             ("127.0.0.1:9", "127.000.0.1:9", "user", "pass"),
         ),
         (
@@ -297,6 +297,7 @@ fn nonsense() {
         ("-a: b\r\n\r\n", HEADER),
         (": b\r\n\r\n", HEADER),
         ("a_b: c\r\n\r\n", HEADER),
+        ("A-Name-Longer-Than-Any-That-Means_Something: c\r\n\r\n", HEADER),
         ("a.b: c\r\n\r\n", HEADER),
         ("a : c\r\n\r\n", HEADER),
         ("a: b\rc\r\n\r\n", HEADER),

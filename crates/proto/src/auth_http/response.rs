@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::address::{decimal, host_name, parse_ip, parse_port};
-use crate::{Attempt, Input, Method, Protocol, Rejection, Secret, printable};
+use crate::{Attempt, Method, Protocol, Rejection, Secret, printable};
 
 /// The longest head of a response, bytes, line ends included.
 pub const MAX_RESPONSE: usize = 16 * 1024;
@@ -165,29 +165,19 @@ impl Response {
     }
 
     fn header(&mut self, name: &[u8], value: &[u8]) -> Result<(), ResponseError> {
-        let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
-        if is("Auth-Status") {
-            self.auth_status(value)?;
-        } else if is("Auth-Server") {
-            self.server = value.to_vec();
-        } else if is("Auth-Port") {
-            self.port = value.to_vec();
-        } else if is("Auth-User") {
-            self.user = Some(text(value)?.to_vec());
-        } else if is("Auth-Pass") {
-            self.password = Some(Secret::from(text(value)?));
-        } else if is("Auth-SSL-Upstream") {
-            self.encryption = Some(value.to_vec());
-        } else if is("Auth-Wait") {
-            self.delay = decimal(value).unwrap_or(self.delay);
-        } else if is("Auth-Error-Code") {
-            self.code = Some(text(value)?.to_vec());
-        } else if is("Connection") {
-            self.connection(value);
-        } else if is("Content-Length") {
-            self.content_length(value);
-        } else if is("Transfer-Encoding") {
-            self.length = Length::Unclear;
+        match lower_case(name).get(..name.len()).unwrap_or_default() {
+            b"auth-status" => self.auth_status(value)?,
+            b"auth-server" => self.server = value.to_vec(),
+            b"auth-port" => self.port = value.to_vec(),
+            b"auth-user" => self.user = Some(text(value)?.to_vec()),
+            b"auth-pass" => self.password = Some(Secret::from(text(value)?)),
+            b"auth-ssl-upstream" => self.encryption = Some(value.to_vec()),
+            b"auth-wait" => self.delay = decimal(value).unwrap_or(self.delay),
+            b"auth-error-code" => self.code = Some(text(value)?.to_vec()),
+            b"connection" => self.connection(value),
+            b"content-length" => self.content_length(value),
+            b"transfer-encoding" => self.length = Length::Unclear,
+            _ => check_name(name)?,
         }
         Ok(())
     }
@@ -226,13 +216,16 @@ fn unix_server(path: &[u8]) -> Result<(Server, String), ResponseError> {
 }
 
 fn network_server(server: &[u8], port: &[u8]) -> Result<(Server, String), ResponseError> {
-    let name = format!("{}:{}", printable(server), printable(port));
     let number = || parse_port(port).ok_or_else(|| ResponseError::Port(printable(port)));
-    if let Some(ip) = parse_ip(server) {
-        return Ok((Server::Ip(SocketAddr::new(ip, number()?)), name));
-    }
-    let host = host_name(server).ok_or_else(|| ResponseError::Address(printable(server)))?;
-    Ok((Server::Name(host, number()?), name))
+    let address = match parse_ip(server) {
+        Some(ip) => Server::Ip(SocketAddr::new(ip, number()?)),
+        None => {
+            let host = host_name(server).ok_or_else(|| ResponseError::Address(printable(server)))?;
+            Server::Name(host, number()?)
+        }
+    };
+    let name = String::from_utf8([server, b":", port].concat());
+    Ok((address, name.expect("addresses, host names and ports are ASCII")))
 }
 
 fn encryption(value: &[u8]) -> Result<Encryption, ResponseError> {
@@ -251,106 +244,123 @@ fn text(value: &[u8]) -> Result<&[u8], ResponseError> {
 }
 
 /// Takes a response in any pieces, up to the blank line that ends its head.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Parser {
-    input: Input,
+    /// The beginning of a line whose end is still to come.
+    held: Secret,
     taken: usize,
     begun: bool,
     response: Response,
 }
 
-impl Default for Parser {
-    fn default() -> Parser {
-        Parser::new()
-    }
-}
-
 impl Parser {
     /// A parser that has seen nothing.
     pub fn new() -> Parser {
-        Parser { input: Input::new(MAX_RESPONSE), taken: 0, begun: false, response: Response::default() }
+        Parser::default()
     }
 
-    /// Takes what arrived. At the end of the head gives the response, and how many of these bytes were not part of it.
-    /// The parser is used up then.
+    /// Takes what arrived. Once it is the end of the head, the response is complete, and this gives how many of the bytes
+    /// are not part of it.
     ///
     /// # Errors
     /// When this is no response, or a too long one. The parser is of no use then.
-    pub fn receive(&mut self, bytes: &[u8]) -> Result<Option<(Response, usize)>, ResponseError> {
-        let fits = bytes.len().min(MAX_RESPONSE - self.taken);
-        self.taken += fits;
-        self.input.push(&bytes[..fits]);
-        if self.lines()? {
-            let rest = self.input.unread().len() + bytes.len() - fits;
-            return Ok(Some((std::mem::take(&mut self.response), rest)));
+    pub fn receive(&mut self, bytes: &[u8]) -> Result<Option<usize>, ResponseError> {
+        let (fitting, beyond) = bytes.split_at(bytes.len().min(MAX_RESPONSE - self.taken));
+        self.taken += fitting.len();
+        let mut held = std::mem::take(&mut self.held);
+        let input = if held.is_empty() {
+            fitting
+        } else {
+            held.append(fitting);
+            held.expose()
+        };
+        let (rest, is_end) = self.lines(input)?;
+        if is_end {
+            return Ok(Some(rest.len() + beyond.len()));
         }
+        self.peek(rest)?;
         if self.taken == MAX_RESPONSE {
             return Err(ResponseError::TooLong);
         }
+        self.held = Secret::from(rest);
         Ok(None)
     }
 
-    /// Works off the lines that are complete; true at the end of the head.
-    fn lines(&mut self) -> Result<bool, ResponseError> {
-        loop {
-            let unread = self.input.unread();
-            let Some(end) = memchr::memchr(b'\n', unread) else { break };
-            let line = unread[..end].strip_suffix(b"\r").unwrap_or(&unread[..end]);
-            if !self.begun && line.starts_with(b"HTTP/") {
-                self.response.status = status(line)?;
-            } else if line.is_empty() {
-                self.input.consume(end + 1);
-                return Ok(true);
+    /// What is known of the response.
+    pub fn response(&self) -> &Response {
+        &self.response
+    }
+
+    /// The response, once it is complete.
+    pub fn into_response(self) -> Response {
+        self.response
+    }
+
+    /// Works off the lines that are complete. Gives what is behind them, and whether the last one ends the head.
+    fn lines<'a>(&mut self, mut input: &'a [u8]) -> Result<(&'a [u8], bool), ResponseError> {
+        while let Some(end) = memchr::memchr2(b'\r', b'\n', input) {
+            let (line, rest) = input.split_at(end);
+            let is_status = !self.begun && line.starts_with(b"HTTP/");
+            input = match rest {
+                [b'\n', rest @ ..] | [b'\r', b'\n', rest @ ..] => rest,
+                _ if !rest.contains(&b'\n') => break,
+                _ if is_status => return Err(ResponseError::StatusLine),
+                _ => return Err(ResponseError::Header),
+            };
+            if line.is_empty() {
+                return Ok((input, true));
+            }
+            if is_status {
+                self.response.status = status(line);
             } else {
-                let (name, value) = split(line)?;
+                let (name, value) = split(line);
                 self.response.header(name, value)?;
             }
             self.begun = true;
-            self.input.consume(end + 1);
         }
-        self.peek()?;
-        Ok(false)
+        Ok((input, false))
     }
 
     /// Refuses an incomplete line as soon as it cannot be a header: who does not speak HTTP may never send a line end.
-    fn peek(&self) -> Result<(), ResponseError> {
-        let line = self.input.unread();
+    fn peek(&self, line: &[u8]) -> Result<(), ResponseError> {
         let status_line = !self.begun && line.iter().zip(b"HTTP/").all(|(a, b)| a == b);
         if status_line || line.is_empty() || line == b"\r" {
             return Ok(());
         }
-        name_length(line.strip_suffix(b"\r").unwrap_or(line)).map(drop)
+        check_name(split(line.strip_suffix(b"\r").unwrap_or(line)).0)
     }
 }
 
 /// The status code, if there is one.
-fn status(line: &[u8]) -> Result<Option<u16>, ResponseError> {
-    if line.contains(&b'\r') {
-        return Err(ResponseError::StatusLine);
-    }
+fn status(line: &[u8]) -> Option<u16> {
     let code = line.split(|byte| *byte == b' ').filter(|word| !word.is_empty()).nth(1);
-    Ok(code.and_then(decimal).and_then(|code| u16::try_from(code).ok()))
+    code.and_then(decimal).and_then(|code| u16::try_from(code).ok())
 }
 
 /// The name and the value of a header; a line without a colon is a name.
-fn split(line: &[u8]) -> Result<(&[u8], &[u8]), ResponseError> {
-    let (name, value) = line.split_at(name_length(line)?);
-    let value = value.strip_prefix(b":").unwrap_or(value);
-    if value.contains(&b'\r') {
-        return Err(ResponseError::Header);
-    }
+fn split(line: &[u8]) -> (&[u8], &[u8]) {
+    let colon = line.iter().position(|byte| *byte == b':').unwrap_or(line.len());
+    let (name, value) = line.split_at(colon);
+    let value = value.strip_prefix(b":").unwrap_or_default();
     let start = value.iter().position(|byte| *byte != b' ').unwrap_or(value.len());
     let end = value.iter().rposition(|byte| *byte != b' ').map_or(start, |last| last + 1);
-    Ok((name, &value[start..end]))
+    (name, &value[start..end])
 }
 
-/// Where the name ends: letters, digits and `-`, the first not a `-`, up to a colon or the end.
-fn name_length(line: &[u8]) -> Result<usize, ResponseError> {
-    let length = line.iter().position(|byte| *byte == b':').unwrap_or(line.len());
-    let name = &line[..length];
+/// The beginning of a name in lower case, long enough for each that means something. A fixed length takes fewer steps.
+fn lower_case(name: &[u8]) -> [u8; 32] {
+    let mut lower = [0; 32];
+    let length = name.len().min(lower.len());
+    lower[..length].copy_from_slice(&name[..length]);
+    lower.make_ascii_lowercase();
+    lower
+}
+
+/// Letters, digits and `-`, the first not a `-`.
+fn check_name(name: &[u8]) -> Result<(), ResponseError> {
     let fits = name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-');
     match name.first() {
-        Some(first) if fits && *first != b'-' => Ok(length),
+        Some(first) if fits && *first != b'-' => Ok(()),
         _ => Err(ResponseError::Header),
     }
 }
