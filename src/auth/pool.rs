@@ -7,7 +7,6 @@
 //! connection at a time, and looks at the next when the first is closed. So while an answer on a new connection takes
 //! long, no connection to that server is kept ([`Pool::make_way`]).
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
@@ -34,14 +33,16 @@ pub(super) struct Pool {
 
 #[derive(Debug, Default)]
 struct State {
-    sites: HashMap<Address, Site>,
+    /// They are few.
+    sites: Vec<Site>,
     /// Whether a task looks after the connections that have been idle too long.
     reaped: bool,
 }
 
 /// One server.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Site {
+    address: Address,
     idle: Vec<Idle>,
     /// How many new connections wait long for their answer.
     waiting: usize,
@@ -56,12 +57,27 @@ struct Idle {
     since: Instant,
 }
 
+impl State {
+    fn site(&mut self, address: &Address) -> Option<&mut Site> {
+        self.sites.iter_mut().find(|site| site.address == *address)
+    }
+
+    fn site_or_new(&mut self, address: &Address) -> &mut Site {
+        let known = self.sites.iter().position(|site| site.address == *address);
+        let index = known.unwrap_or_else(|| {
+            self.sites.push(Site { address: address.clone(), idle: Vec::new(), waiting: 0 });
+            self.sites.len() - 1
+        });
+        &mut self.sites[index]
+    }
+}
+
 impl Pool {
     /// A connection that waits on this thread, the one that was used last. It may have been closed by now.
     pub(super) fn take(&self, address: &Address) -> Option<Connection> {
         let thread = thread::current().id();
         let mut state = self.state();
-        let idle = &mut state.sites.get_mut(address)?.idle;
+        let idle = &mut state.site(address)?.idle;
         while let Some(index) = idle.iter().rposition(|idle| idle.thread == thread) {
             if let Some(connection) = idle.remove(index).connection() {
                 return Some(connection);
@@ -74,7 +90,7 @@ impl Pool {
     pub(super) fn put(self: &Arc<Pool>, address: &Address, connection: Connection, body: u64) {
         let thread = thread::current().id();
         let mut state = self.state();
-        let site = state.sites.entry(address.clone()).or_default();
+        let site = state.site_or_new(address);
         if site.waiting > 0 || site.idle.iter().filter(|idle| idle.thread == thread).count() >= MAX_IDLE {
             return;
         }
@@ -87,7 +103,7 @@ impl Pool {
     /// Closes all idle connections to a server, and keeps none until the guard is dropped.
     pub(super) fn make_way<'a>(&'a self, address: &'a Address) -> Waiting<'a> {
         let mut state = self.state();
-        let site = state.sites.entry(address.clone()).or_default();
+        let site = state.site_or_new(address);
         site.waiting += 1;
         site.idle.clear();
         Waiting { pool: self, address }
@@ -97,11 +113,11 @@ impl Pool {
     fn prune(&self) -> Option<Instant> {
         let now = now();
         let mut state = self.state();
-        for site in state.sites.values_mut() {
+        for site in &mut state.sites {
             site.idle.retain(|idle| idle.since + MAX_IDLE_TIME > now);
         }
-        state.sites.retain(|_, site| site.waiting > 0 || !site.idle.is_empty());
-        let oldest = state.sites.values().flat_map(|site| &site.idle).map(|idle| idle.since).min();
+        state.sites.retain(|site| site.waiting > 0 || !site.idle.is_empty());
+        let oldest = state.sites.iter().flat_map(|site| &site.idle).map(|idle| idle.since).min();
         state.reaped = oldest.is_some();
         oldest.map(|since| since + MAX_IDLE_TIME)
     }
@@ -145,7 +161,7 @@ pub(super) struct Waiting<'a> {
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        if let Some(site) = self.pool.state().sites.get_mut(self.address) {
+        if let Some(site) = self.pool.state().site(self.address) {
             site.waiting -= 1;
         }
     }
@@ -180,7 +196,7 @@ mod tests {
         }
 
         fn count(&self) -> usize {
-            self.pool.state().sites.values().map(|site| site.idle.len()).sum()
+            self.pool.state().sites.iter().map(|site| site.idle.len()).sum()
         }
     }
 
