@@ -10,6 +10,7 @@
 //! to have a new connection for each request.
 
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -87,19 +88,29 @@ impl Server {
 
     pub(super) async fn authenticate(&self, request: &Request<'_>) -> Result<Verdict, AuthError> {
         let head = self.encode(request)?;
-        loop {
+        let (route, from) = loop {
             let mut parser = Parser::new();
             let address = self.ask(head.expose(), &mut parser).await?;
             let reply = parser.into_response().reply(request.protocol, request.attempt);
-            match reply.map_err(|error| ServerError::Response(address.clone(), error))? {
-                Reply::Accept(route) => {
-                    let resolver = request.resolver.ok_or(address);
-                    return locate(route, resolver).await.map(Verdict::Accept);
-                }
+            let pause = match reply.map_err(|error| ServerError::Response(address.clone(), error))? {
+                Reply::Accept(route) => break (route, address),
                 Reply::Reject(rejection, wait) => return Ok(Verdict::Reject { rejection, wait }),
-                Reply::Wait(time) => sleep(time.max(MIN_WAIT)).await,
+                Reply::Wait(time) => time.max(MIN_WAIT),
+            };
+            sleep(pause).await;
+        };
+        let auth_http::Route { server, encryption, name, user, password } = route;
+        let tls = encryption.map(UpstreamTls::from);
+        let (address, alternatives, verify_name) = match server {
+            auth_http::Server::Ip(address) => (Address::Ip(address), Vec::new(), None),
+            auth_http::Server::Unix(path) => (Address::Unix(path.into()), Vec::new(), None),
+            auth_http::Server::Name(host, port) => {
+                let resolver = request.resolver.ok_or(from);
+                let mut addresses = Box::pin(look_up(&host, port, resolver)).await?;
+                (addresses.remove(0), addresses, Some(host))
             }
-        }
+        };
+        Ok(Verdict::Accept(Route { address, alternatives, tls, verify_name, name, user, password }))
     }
 
     fn encode(&self, request: &Request<'_>) -> Result<Secret, AuthError> {
@@ -124,8 +135,9 @@ impl Server {
     /// Asks once, within `auth_http_timeout`. Gives who has answered.
     async fn ask(&self, head: &[u8], parser: &mut Parser) -> Result<&Address, ServerError> {
         let deadline = after(self.config.timeout);
+        let exchange = pin!(self.exchange(head, parser, deadline));
         let late = |_| ServerError::TimedOut(self.preferred().clone());
-        timeout_at(deadline, self.exchange(head, parser, deadline)).await.map_err(late)?
+        timeout_at(deadline, exchange).await.map_err(late)?
     }
 
     async fn exchange(&self, head: &[u8], parser: &mut Parser, deadline: Instant) -> Result<&Address, ServerError> {
@@ -137,8 +149,18 @@ impl Server {
                 Err(failure) => return Err(failure.error),
             }
         }
+        Box::pin(self.exchange_anew(head, parser, deadline)).await
+    }
+
+    /// The same on a new connection.
+    async fn exchange_anew(
+        &self,
+        head: &[u8],
+        parser: &mut Parser,
+        deadline: Instant,
+    ) -> Result<&Address, ServerError> {
         let (connection, address) = self.connect(deadline).await?;
-        let mut talk = std::pin::pin!(self.talk(connection, head, parser, address));
+        let mut talk = pin!(self.talk(connection, head, parser, address));
         let outcome = match timeout(PATIENCE, &mut talk).await {
             Ok(outcome) => outcome,
             Err(_) => {
@@ -236,28 +258,18 @@ impl Failure {
     }
 }
 
-/// Finds the mail server. Where no resolver is configured, its name is nonsense from the authentication server at the
+/// Finds a mail server. Where no resolver is configured, its name is nonsense from the authentication server at the
 /// address given instead.
-async fn locate(
-    route: auth_http::Route,
+async fn look_up(
+    host: &str,
+    port: u16,
     resolver: Result<(&Resolver, Duration), &Address>,
-) -> Result<Route, AuthError> {
-    let (mut addresses, verify_name) = match route.server {
-        auth_http::Server::Ip(address) => (vec![Address::Ip(address)], None),
-        auth_http::Server::Unix(path) => (vec![Address::Unix(path.into())], None),
-        auth_http::Server::Name(name, port) => {
-            let invalid =
-                |server: &Address| ServerError::Response(server.clone(), ResponseError::Address(name.clone()));
-            let (resolver, timeout) = resolver.map_err(invalid)?;
-            let found = resolver.addresses(&name, timeout).await;
-            let found = found.map_err(|failure| AuthError::Resolve(name.clone(), failure))?;
-            (found.into_iter().map(|ip| Address::Ip((ip, port).into())).collect(), Some(name))
-        }
-    };
-    let address = addresses.remove(0);
-    let tls = route.encryption.map(UpstreamTls::from);
-    let auth_http::Route { name, user, password, .. } = route;
-    Ok(Route { address, alternatives: addresses, tls, verify_name, name, user, password })
+) -> Result<Vec<Address>, AuthError> {
+    let invalid = |server: &Address| ServerError::Response(server.clone(), ResponseError::Address(host.to_owned()));
+    let (resolver, timeout) = resolver.map_err(invalid)?;
+    let found = resolver.addresses(host, timeout).await;
+    let found = found.map_err(|failure| AuthError::Resolve(host.to_owned(), failure))?;
+    Ok(found.into_iter().map(|ip| Address::Ip((ip, port).into())).collect())
 }
 
 impl From<Encryption> for UpstreamTls {

@@ -364,7 +364,7 @@ fn the_future_is_small() {
     let client = Client { address: Address::Unix("".into()), host: None, proxy_protocol: None, tls: None };
     let request = Request { protocol: Protocol::Pop3, attempt: &attempt, client: &client, resolver: None };
     let size = size(crate::auth::Backend::Http(server).authenticate(&request));
-    assert!(size < 3000, "{size}");
+    assert!(size < 800, "{size}");
 }
 
 /// A name server that knows one name, `mail.example`, at 127.0.0.1 and ::1.
