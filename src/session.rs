@@ -11,8 +11,8 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use gatepost_proto::secret::wipe;
 use gatepost_proto::{Attempt, FrontEnd, Method, Output, Refusal, Rejection, Step, imap, pop3, smtp};
-use zeroize::Zeroize;
 
 use crate::accept::{Accepted, Leave, Permit};
 use crate::addr::Address;
@@ -316,7 +316,7 @@ impl Session {
             return Ok(());
         }
         let sent = timeout_at(self.deadline, self.stream.send(&out.bytes)).await;
-        out.bytes.zeroize();
+        wipe(&mut out.bytes);
         match sent {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => {

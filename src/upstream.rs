@@ -8,10 +8,10 @@ mod connect;
 use std::future::Future;
 use std::io;
 
+use gatepost_proto::secret::wipe;
 use gatepost_proto::{
     Attempt, BackEnd, Dialogue, DialogueError, FrontEnd, Method, Output, Progress, Refusal, imap, pop3, smtp,
 };
-use zeroize::Zeroize;
 
 use self::connect::Destination;
 use crate::auth::Route;
@@ -163,7 +163,7 @@ async fn converse(
             session.log.context.action = back.action();
             session.log.write(Level::Debug, format_args!("{} bytes for upstream", out.bytes.len()));
             let sent = send(session, front, stream, &out.bytes).await;
-            out.bytes.zeroize();
+            wipe(&mut out.bytes);
             sent?;
         }
     }

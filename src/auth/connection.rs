@@ -73,6 +73,7 @@ impl Connection {
 
     /// The buffer is the thread's, and is wiped: a password may pass through it.
     fn poll_receive(&mut self, cx: &mut Context<'_>, take: &mut dyn FnMut(&[u8])) -> Poll<io::Result<usize>> {
+        ready!(self.0.poll_input(cx));
         scratch::with(|scratch| {
             let mut buffer = ReadBuf::new(&mut scratch[..READ]);
             ready!(Pin::new(&mut self.0).poll_read(cx, &mut buffer))?;
