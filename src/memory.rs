@@ -1,9 +1,10 @@
 //! Memory: who allocates it, and when it goes back to the system.
 //!
 //! What Gatepost allocates itself comes from mimalloc: with it a login takes 7,000 instructions less than with the C
-//! library's allocator, and an idle session a fifth less memory. OpenSSL goes on with the C library's. Both keep what was
-//! freed for the next time. That is right from one session to the next, and wrong after a storm: so when half of many
-//! sessions have gone, each thread gives back what it does not use ([`Tide`]).
+//! library's allocator, and an idle session a fifth less memory. OpenSSL has its small pieces from mimalloc too
+//! (`tls::set_allocator`), and the large ones from the C library. Both keep what was freed for the next time. That is right
+//! from one session to the next, and wrong after a storm: so when half of many sessions have gone, each thread gives back
+//! what it does not use ([`Tide`]).
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -72,8 +73,7 @@ const MANY: usize = 500;
 /// How long after the ebb memory is given back: until then more sessions may end, or others come.
 const DELAY: Duration = Duration::from_secs(1);
 
-/// Has the C library's allocator, which is OpenSSL's, give pieces of a megabyte and more back to the system as soon as they
-/// are free.
+/// Has the C library's allocator give pieces of a megabyte and more back to the system as soon as they are free.
 pub fn give_large_pieces_back() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     {

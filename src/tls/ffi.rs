@@ -18,6 +18,9 @@ use self::library::{
     SSL_has_pending, X509_NAME_print_ex, X509_STORE_add_crl, set_ticket_callback, ticket_cipher, ticket_digest,
 };
 
+#[cfg(not(feature = "aws-lc"))]
+mod allocator;
+
 // The calls that are not the same everywhere. Both modules have the same functions.
 #[cfg(feature = "aws-lc")]
 #[path = "ffi/aws_lc.rs"]
@@ -26,6 +29,8 @@ mod library;
 #[path = "ffi/openssl.rs"]
 mod library;
 
+#[cfg(not(feature = "aws-lc"))]
+pub(super) use self::allocator::set_allocator;
 pub(super) use self::library::{
     ALWAYS, PEERS_FAULTS, add_to_chain, adopt_options, compress_certificates, conf_commands, limit_tickets, noted_end,
     on_client_hello, open_failed, set_dh_parameters, set_session_timeout, shed_after_handshake, verdict, version,

@@ -43,6 +43,12 @@ pub fn has_unread<S>(stream: &SslStream<S>) -> bool {
     ffi::has_unread(stream.ssl())
 }
 
+/// Sets where the library's memory comes from. To be called before anything else here.
+pub fn set_allocator() {
+    #[cfg(not(feature = "aws-lc"))]
+    ffi::set_allocator();
+}
+
 /// The library that TLS comes from, and its version: `OpenSSL 3.0.17 1 Jul 2025`.
 pub fn library() -> String {
     ffi::version()
