@@ -18,7 +18,7 @@ use crate::addr::Address;
 use crate::event_loop::{Interest, Source};
 use crate::log::Errno;
 use crate::scratch;
-use crate::tls;
+use crate::tls::{self, Gather};
 
 /// A connection to a client, a mail server or an authentication server.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ pub enum Stream {
 ///
 /// However it ends, its session may be resumed, as in nginx: OpenSSL forgets those that end without close_notify.
 #[derive(Debug)]
-pub struct Encrypted(SslStream<Socket>);
+pub struct Encrypted(SslStream<Gather<Socket>>);
 
 impl Encrypted {
     fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
@@ -44,9 +44,9 @@ impl Encrypted {
 }
 
 impl Deref for Encrypted {
-    type Target = SslStream<Socket>;
+    type Target = SslStream<Gather<Socket>>;
 
-    fn deref(&self) -> &SslStream<Socket> {
+    fn deref(&self) -> &SslStream<Gather<Socket>> {
         &self.0
     }
 }
@@ -57,8 +57,8 @@ impl Drop for Encrypted {
     }
 }
 
-impl From<SslStream<Socket>> for Stream {
-    fn from(stream: SslStream<Socket>) -> Stream {
+impl From<SslStream<Gather<Socket>>> for Stream {
+    fn from(stream: SslStream<Gather<Socket>>) -> Stream {
         Stream::Tls(Box::new(Encrypted(stream)))
     }
 }
@@ -195,7 +195,7 @@ impl Stream {
     pub fn socket(&self) -> Option<&Socket> {
         match self {
             Stream::Plain(socket) => Some(socket),
-            Stream::Tls(stream) => Some(stream.get_ref()),
+            Stream::Tls(stream) => Some(stream.get_ref().socket()),
             Stream::Gone => None,
         }
     }
@@ -209,11 +209,15 @@ impl Stream {
     }
 
     /// Waits until it may be worth reading. A library of TLS that is asked in vain takes longer than to decrypt a command.
-    pub fn poll_input(&self, cx: &mut Context<'_>) -> Poll<()> {
+    pub fn poll_input(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match self {
             Stream::Plain(socket) => socket.poll_ready(cx, Interest::Readable),
             Stream::Tls(stream) if tls::has_unread(&stream.0) => Poll::Ready(()),
-            Stream::Tls(stream) => stream.get_ref().poll_ready(cx, Interest::Readable),
+            Stream::Tls(stream) => match ready!(stream.0.get_mut().poll_send_held(cx)) {
+                Ok(()) => stream.get_ref().socket().poll_ready(cx, Interest::Readable),
+                // The next read tells.
+                Err(_) => Poll::Ready(()),
+            },
             Stream::Gone => Poll::Ready(()),
         }
     }

@@ -35,7 +35,7 @@ pub use self::connectors::{Connectors, OnDemand};
 pub use self::name::Name;
 use self::sessions::Sessions;
 use super::options::ClientOptions;
-use super::{HandshakeError, basics, conf, error, ffi, pem};
+use super::{Gather, HandshakeError, basics, conf, error, ffi, pem};
 use crate::addr::Address;
 use crate::log::Level;
 
@@ -68,12 +68,17 @@ impl Connector {
     ///
     /// # Errors
     /// When it fails. There is nothing left to be said to the server then.
-    pub async fn connect<S>(&self, socket: S, address: &Address, name: &Name) -> Result<SslStream<S>, HandshakeError>
+    pub async fn connect<S>(
+        &self,
+        socket: S,
+        address: &Address,
+        name: &Name,
+    ) -> Result<SslStream<Gather<S>>, HandshakeError>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let name = self.name.as_ref().unwrap_or(name);
-        let mut stream = self.begin(socket, address, name)?;
+        let mut stream = self.begin(Gather::new(socket), address, name)?;
         let done = poll_fn(|cx| {
             ffi::clear_errors();
             Pin::new(&mut stream).poll_connect(cx)
@@ -88,6 +93,7 @@ impl Connector {
             Ok(()) => Ok(()),
         };
         ffi::clear_errors();
+        stream.get_mut().handshake_done(outcome.is_err()).await;
         match outcome {
             Ok(()) => Ok(stream),
             Err(error) => {

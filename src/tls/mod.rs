@@ -6,6 +6,7 @@ mod conf;
 mod error;
 pub mod facts;
 mod ffi;
+mod gather;
 mod handshake;
 pub mod options;
 mod pem;
@@ -22,6 +23,7 @@ use openssl::ssl;
 use tokio_openssl::SslStream;
 
 pub(crate) use ffi::keep_session;
+pub use gather::Gather;
 pub use handshake::HandshakeError;
 pub use sessions::Caches;
 

@@ -9,14 +9,14 @@ use std::pin::Pin;
 use std::sync::{Arc, LazyLock};
 
 use openssl::ex_data::Index;
-use openssl::ssl::{NameType, SniError, Ssl, SslContextBuilder, SslRef, SslVerifyMode};
+use openssl::ssl::{NameType, SniError, Ssl, SslContextBuilder, SslRef, SslVerifyMode, SslVersion};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_openssl::SslStream;
 
 use super::Context;
 use crate::log::Level;
 use crate::tls::options::VerifyClient;
-use crate::tls::{HandshakeError, ffi};
+use crate::tls::{Gather, HandshakeError, ffi};
 
 /// The server blocks at one listening socket.
 #[derive(Debug, Clone)]
@@ -62,16 +62,18 @@ impl Entrance {
     ///
     /// # Errors
     /// When it fails. There is nothing left to be said to the client then.
-    pub async fn accept<S>(&self, socket: S) -> Result<(SslStream<S>, usize), HandshakeError>
+    pub async fn accept<S>(&self, socket: S) -> Result<(SslStream<Gather<S>>, usize), HandshakeError>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let mut stream = self.begin(socket)?;
+        let mut stream = self.begin(Gather::new(socket))?;
         let done = poll_fn(|cx| {
             ffi::clear_errors();
             Pin::new(&mut stream).poll_accept(cx)
         })
         .await;
+        let only_tickets = done.is_ok() && stream.ssl().version2() == Some(SslVersion::TLS1_3);
+        stream.get_mut().handshake_done(!only_tickets).await;
         done.map_err(|error| HandshakeError::new(&error, Level::Info))?;
         ffi::clear_errors();
         let chosen = stream.ssl().ex_data(*CONNECTION).map_or(0, |connection| connection.chosen);

@@ -19,7 +19,7 @@ use super::{Context, Entrance};
 use crate::config::Machine;
 use crate::tls::options::ServerOptions;
 use crate::tls::testing::{Authority, Files, Identity, server_options};
-use crate::tls::{Caches, HandshakeError};
+use crate::tls::{Caches, Gather, HandshakeError};
 
 /// An authority, a server's certificate, and a place for files.
 struct World {
@@ -119,7 +119,7 @@ struct Attempt {
 /// Both ends of a connection.
 struct Meeting {
     client: SslStream<DuplexStream>,
-    server: SslStream<DuplexStream>,
+    server: SslStream<Gather<DuplexStream>>,
     block: usize,
     sessions: Arc<Mutex<Vec<SslSession>>>,
 }
