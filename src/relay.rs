@@ -180,8 +180,8 @@ impl Direction {
             State::Open if self.bulk => self.splice(cx, source, destination),
             State::Open => self.pass(cx, source, destination),
             State::Ending => {
-                // Where it ends the session, closing the socket says the same.
-                if !self.is_last || destination.bare().is_none() {
+                // Where it ends the session, closing the socket may say the same.
+                if !self.is_last || destination.waits_for_the_end() {
                     ready!(Pin::new(destination).poll_shutdown(cx)).ok();
                 }
                 self.state = State::Done;

@@ -208,6 +208,15 @@ impl Stream {
         }
     }
 
+    /// Whether the peer, who has ended its own direction, may wait to be told more than that the socket is closed. One that
+    /// ended it as TLS wants it is to hear the same (close_notify); one that just closed its socket hears nothing.
+    pub fn waits_for_the_end(&self) -> bool {
+        match self {
+            Stream::Tls(stream) => !stream.get_ref().has_ended(),
+            _ => false,
+        }
+    }
+
     /// Waits until it may be worth reading. A library of TLS that is asked in vain takes longer than to decrypt a command.
     pub fn poll_input(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match self {

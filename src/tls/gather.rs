@@ -17,6 +17,7 @@ pub struct Gather<S> {
     socket: S,
     held: Vec<u8>,
     state: State,
+    has_ended: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,12 +33,17 @@ enum State {
 impl<S> Gather<S> {
     /// For a handshake.
     pub(super) fn new(socket: S) -> Gather<S> {
-        Gather { socket, held: Vec::new(), state: State::Handshake }
+        Gather { socket, held: Vec::new(), state: State::Handshake, has_ended: false }
     }
 
     /// What it runs over.
     pub fn socket(&self) -> &S {
         &self.socket
+    }
+
+    /// Whether the end of its input has been read.
+    pub fn has_ended(&self) -> bool {
+        self.has_ended
     }
 }
 
@@ -80,7 +86,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Gather<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         ready!(this.poll_send_held(cx))?;
-        Pin::new(&mut this.socket).poll_read(cx, buf)
+        let before = buf.remaining();
+        ready!(Pin::new(&mut this.socket).poll_read(cx, buf))?;
+        this.has_ended |= before > 0 && buf.remaining() == before;
+        Poll::Ready(Ok(()))
     }
 }
 

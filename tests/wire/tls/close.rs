@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{IMAP, POP3, PROTOCOLS, SMTP, Talk, s_client};
 use crate::harness::tls::{Client, max_early_data};
-use crate::harness::{Conn, Reply, Wire};
+use crate::harness::{Conn, Reply, Subject, Wire};
 
 /// How a client takes its leave, and the answer.
 const QUITS: [(Talk, &str, &str); 3] = [
@@ -70,6 +70,20 @@ fn the_end_of_a_client_that_waits_for_its_answers_is_told_to_the_backend() {
     let mut backend = wire.backend.accept();
     backend.ask("* OK ready\r\n", "t LOGIN {1}\r\n").ask("+ go\r\n", "u {1}\r\n").ask("+ go\r\n", "p\r\n");
     backend.send("t OK in\r\n").expect("b NOOP\r\n").expect_close();
+}
+
+/// nginx just closes.
+#[test]
+fn a_client_that_ends_as_tls_wants_it_is_answered_so() {
+    if Subject::is_nginx() {
+        return;
+    }
+    let wire = IMAP.implicit("");
+    let (mut client, mut backend) = session(&wire);
+    client.close_notify();
+    backend.expect_close();
+    drop(backend);
+    client.expect_close_notify();
 }
 
 #[test]
