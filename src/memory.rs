@@ -73,16 +73,6 @@ const MANY: usize = 500;
 /// How long after the ebb memory is given back: until then more sessions may end, or others come.
 const DELAY: Duration = Duration::from_secs(1);
 
-/// Has the C library's allocator give pieces of a megabyte and more back to the system as soon as they are free.
-pub fn give_large_pieces_back() {
-    #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    {
-        const LARGE: libc::c_int = 1024 * 1024;
-        // SAFETY: changes a setting of the allocator, which any thread may at any time.
-        unsafe { libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE) };
-    }
-}
-
 /// Gives back to the system what this thread does not use, and what nobody uses of the C library's. Takes a few
 /// milliseconds for each 10 MB.
 pub fn give_back() {

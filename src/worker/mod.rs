@@ -28,10 +28,10 @@ use crate::event_loop::time::{now, sleep};
 use crate::event_loop::{EventLoop, Source, Task, run_aside, spawn};
 use crate::life::Life;
 use crate::log::{Level, Log, Logs};
+use crate::process;
 use crate::service::{Door, Shared};
 use crate::signals::Signals;
 use crate::title;
-use crate::{memory, process};
 
 /// How often the way out looks whether everybody has left.
 const LOOK: Duration = Duration::from_millis(50);
@@ -73,7 +73,6 @@ pub struct Listener {
 /// # Errors
 /// When the system does not give what is needed to begin.
 pub fn run(start: Start) -> anyhow::Result<()> {
-    memory::give_large_pieces_back();
     let dispatcher = Arc::new(Dispatcher::new(connections(&start.process)));
     // Before there are other threads, which a signal would find unprepared.
     let signals = Signals::new().context("signals cannot be received")?;
