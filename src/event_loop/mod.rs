@@ -44,7 +44,7 @@ pub use self::blocking::run_aside;
 pub use self::race::race;
 use self::source::Sources;
 pub use self::source::{Interest, Source};
-use self::tasks::{Inbox, NO_TASK, Tasks};
+use self::tasks::{Inbox, NO_TASK, Tasks, Work};
 pub use self::tasks::{Task, wake_all};
 use self::timers::Timers;
 
@@ -56,6 +56,9 @@ const POLLS_A_TICK: usize = 16;
 
 /// How often a task may find what it needs ready in one poll, before the others have their turn.
 const BUDGET: u32 = 128;
+
+/// How long the kernel is to wait at most. For longer than 24 days there is another system call, which a worker may not make.
+const LONGEST: Duration = Duration::from_secs(86400);
 
 /// Which event is that of another thread's message.
 const MESSAGE: u64 = u64::MAX;
@@ -219,10 +222,9 @@ impl Local {
                 (None, Some(time)) => self.timers.borrow_mut().not_later(index, time),
                 (None, None) => {}
             }
-            drop(stopped);
+            stopped.into_iter().for_each(dispose);
         } else {
-            // It may hold anything, so it is dropped while nothing is borrowed.
-            let _ = catch_unwind(AssertUnwindSafe(|| drop(future)));
+            dispose(future);
             self.timers.borrow_mut().remove(index);
             self.tasks.borrow_mut().remove(index);
         }
@@ -252,7 +254,7 @@ impl Local {
             return Some(Duration::ZERO);
         }
         let next = self.timers.borrow().next()?;
-        let left = next.saturating_duration_since(Instant::now());
+        let left = next.saturating_duration_since(Instant::now()).min(LONGEST);
         Some(Duration::from_millis(u64::try_from(left.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)))
     }
 
@@ -277,7 +279,13 @@ impl Local {
             if all.is_empty() {
                 return;
             }
-            drop(all);
+            all.into_iter().for_each(dispose);
         }
     }
+}
+
+/// Drops what a task has done its work with: it may hold anything, so nothing must be borrowed meanwhile, and a panic is its
+/// own.
+fn dispose(work: Work) {
+    let _ = catch_unwind(AssertUnwindSafe(|| drop(work)));
 }

@@ -12,12 +12,13 @@ use std::task::{Wake, Waker};
 use rustix::event::{EventfdFlags, eventfd};
 
 use super::source::Sources;
-use super::{if_any, with};
+use super::{dispose, if_any, with};
 
 /// The index of no task.
 pub(super) const NO_TASK: u32 = u32::MAX;
 
-type Work = Pin<Box<dyn Future<Output = ()>>>;
+/// What a task does.
+pub(super) type Work = Pin<Box<dyn Future<Output = ()>>>;
 
 /// All tasks, and which of them are to be polled.
 #[derive(Default)]
@@ -157,7 +158,7 @@ impl Task {
             }
             stopped
         });
-        drop(stopped);
+        stopped.into_iter().for_each(dispose);
     }
 
     /// Whether it has.

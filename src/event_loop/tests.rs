@@ -77,6 +77,21 @@ fn times_come_in_order_and_a_task_may_wait_for_several() {
 }
 
 #[test]
+fn the_kernel_is_not_asked_to_wait_for_longer_than_it_can() {
+    testing::run(|| async {
+        for days in [2, 25, 365_000] {
+            let task = spawn(async move { sleep(Duration::from_secs(days * 86400)).await });
+            yield_now().await;
+            with(|local| assert_eq!(local.patience(), Some(LONGEST)));
+            task.stop();
+        }
+        spawn(async { sleep(Duration::MAX).await });
+        yield_now().await;
+        with(|local| assert_eq!(local.patience(), Some(LONGEST)));
+    });
+}
+
+#[test]
 fn a_stopped_task_is_dropped_and_its_place_is_anothers() {
     testing::run(|| async {
         let guard = Rc::new(());
