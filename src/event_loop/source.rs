@@ -18,8 +18,9 @@ pub enum Interest {
     Writable = 2,
 }
 
-/// No more than what has come can come: the end has been seen, or an error.
-const ENDED: u8 = 4;
+/// A short read does not mean that there is no more: the end has been seen, or an error, or there is urgent data, where reads
+/// stop.
+const IRREGULAR: u8 = 4;
 /// The kernel has been asked to tell of room, which it is only once there was none.
 const ASKED_FOR_ROOM: u8 = 8;
 
@@ -69,21 +70,21 @@ impl Sources {
     /// Notes an event. Gives the task that has waited for it.
     pub(super) fn note(&mut self, key: u64, flags: EventFlags) -> Option<u32> {
         const BROKEN: EventFlags = EventFlags::HUP.union(EventFlags::ERR);
-        const END: EventFlags = EventFlags::RDHUP.union(BROKEN);
+        const SPECIAL: EventFlags = EventFlags::RDHUP.union(EventFlags::PRI).union(BROKEN);
         let slot = self.slots.get_mut(key as u32 as usize)?;
         if slot.generation != (key >> 32) as u32 {
             return None;
         }
         let mut ready = 0;
-        if flags.intersects(EventFlags::IN.union(END)) {
+        if flags.intersects(EventFlags::IN.union(SPECIAL)) {
             ready |= Interest::Readable as u8;
         }
         if flags.intersects(EventFlags::OUT.union(BROKEN)) {
             ready |= Interest::Writable as u8;
         }
         slot.state |= ready;
-        if flags.intersects(END) {
-            slot.state |= ENDED;
+        if flags.intersects(SPECIAL) {
+            slot.state |= IRREGULAR;
         }
         if slot.awaited & ready == 0 {
             return None;
@@ -194,12 +195,12 @@ impl Source {
         });
     }
 
-    /// All the input there was has been read. If its end was seen it is worth trying once more.
+    /// A read was short: all the input there was has been read, as a rule.
     pub fn exhausted(&self) {
         with(|local| {
             let mut sources = local.sources.borrow_mut();
             let slot = self.slot(&mut sources, local.inbox.home);
-            if slot.state & ENDED == 0 {
+            if slot.state & IRREGULAR == 0 {
                 slot.state &= !(Interest::Readable as u8);
             }
         });
@@ -230,7 +231,7 @@ impl Source {
 }
 
 /// What the kernel tells of every source, beside errors.
-const INPUT: EventFlags = EventFlags::IN.union(EventFlags::RDHUP).union(EventFlags::ET);
+const INPUT: EventFlags = EventFlags::IN.union(EventFlags::PRI).union(EventFlags::RDHUP).union(EventFlags::ET);
 
 impl Drop for Source {
     fn drop(&mut self) {

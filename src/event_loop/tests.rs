@@ -174,6 +174,19 @@ fn an_end_behind_a_short_read_is_not_missed() {
 }
 
 #[test]
+fn what_is_behind_urgent_data_is_not_missed() {
+    testing::run(|| async {
+        let (mut near, mut far) = connection().await;
+        far.write_all(b"before").await.unwrap();
+        rustix::net::send(&far, b"!", rustix::net::SendFlags::OOB).unwrap();
+        far.write_all(b"behind").await.unwrap();
+        let mut heard = [0; 12];
+        timeout(Duration::from_secs(10), near.read_exact(&mut heard)).await.unwrap().unwrap();
+        assert_eq!(&heard, b"beforebehind");
+    });
+}
+
+#[test]
 fn whoever_always_has_something_to_do_lets_others_have_their_turn() {
     testing::run(|| async {
         let (source, mut far) = silent();
