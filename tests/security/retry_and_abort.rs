@@ -9,7 +9,7 @@ use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use crate::harness::{Auth, Backend, PATIENCE, Proxy, Reply, Subject, raise_descriptors};
+use crate::harness::{Auth, Backend, Conn, PATIENCE, Proxy, Reply, Subject, raise_descriptors};
 
 /// Aborts and disconnections for each protocol.
 const ABORTS: usize = 28_000;
@@ -70,7 +70,10 @@ fn start(auth: &Auth) -> Option<Proxy> {
             "error_log error.log warn; pid pid; worker_rlimit_nofile 4096; events {{ worker_connections 4096; }}
              mail {{ auth_http @auth@; limit_login off; server {{ listen @main@; protocol imap; }} {servers} }}"
         );
-        Proxy::start(&[], &conf, &[("auth", auth.address())])
+        let proxy = Proxy::start(&[], &conf, &[("auth", auth.address())]);
+        // It listens everywhere before it greets anybody.
+        Conn::connect(proxy.place("main")).line();
+        proxy
     })
 }
 
