@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::event_loop::time::sleep;
+use crate::event_loop::time::{sleep, tick};
 
 #[global_allocator]
 static ALLOCATOR: Allocator = Allocator;
@@ -73,13 +73,18 @@ const MANY: usize = 500;
 /// How long after the ebb memory is given back: until then more sessions may end, or others come.
 const DELAY: Duration = Duration::from_secs(1);
 
-/// Gives back to the system what this thread does not use, and what nobody uses of the C library's. Takes a few
-/// milliseconds for each 10 MB.
-pub fn give_back() {
-    // SAFETY: both look at nothing but free memory, which nobody has a pointer to.
+/// Gives back to the system what this thread does not use of what comes from mimalloc.
+pub fn give_back_own() {
+    // SAFETY: it looks at nothing but free memory, which nobody has a pointer to.
+    unsafe { libmimalloc_sys::mi_collect(true) }
+}
+
+/// The same, and what nobody uses of the C library's memory. Takes a few milliseconds for each 10 MB.
+fn give_back() {
+    give_back_own();
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: as above.
     unsafe {
-        libmimalloc_sys::mi_collect(true);
-        #[cfg(all(target_os = "linux", target_env = "gnu"))]
         libc::malloc_trim(0);
     }
 }
@@ -123,6 +128,8 @@ impl Tide {
                 sleep(DELAY).await;
                 ebbs.mark_unchanged();
                 give_back();
+                // That took its time.
+                tick();
             }
         }
     }

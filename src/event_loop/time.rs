@@ -16,6 +16,11 @@ pub fn now() -> Instant {
     if_any(|local| local.now.get()).unwrap_or_else(Instant::now)
 }
 
+/// Reads the clock, after something that took long.
+pub fn tick() {
+    with(|local| local.read_clock());
+}
+
 /// Whether it is this time or later. If not, the task that asks is polled again at that time.
 pub fn is_reached(time: Instant) -> bool {
     with(|local| {

@@ -7,7 +7,7 @@ use std::thread;
 use tokio::sync::Semaphore;
 
 use crate::auth::AuthError;
-use crate::event_loop;
+use crate::{event_loop, memory};
 
 /// How many logins may wait for their turn.
 const MAX_WAITING: usize = 1024;
@@ -40,8 +40,10 @@ impl Hashing {
         let turn = self.turns.clone().acquire_owned().await.map_err(|_| AuthError::Interrupted)?;
         drop(waiting);
         let work = move || {
-            let _turn = turn;
-            work()
+            let is_good = work();
+            memory::give_back_own();
+            drop(turn);
+            is_good
         };
         event_loop::run_aside(work).await.map_err(|_| AuthError::Interrupted)
     }
