@@ -58,8 +58,7 @@ pub struct Received {
 pub struct Signals(OwnedFd);
 
 impl Signals {
-    /// From now on signals wait. Processes that are started later are not concerned: the standard library unblocks
-    /// signals for them.
+    /// From now on signals wait, also in threads and for programs that are started later, until those say otherwise.
     ///
     /// # Errors
     /// When the system has no descriptor for it.

@@ -302,15 +302,21 @@ impl Stream {
         while drained < DRAIN {
             let now = poll_fn(|cx| {
                 scratch::with(|scratch| {
-                    let mut buffer = ReadBuf::new(scratch);
-                    Poll::Ready(match Pin::new(&mut *self).poll_read(cx, &mut buffer) {
-                        Poll::Ready(Ok(())) => {
-                            let count = buffer.filled().len();
-                            scratch[..count].zeroize();
-                            count
+                    let count = match &mut *self {
+                        // What the event loop has not told of yet is there all the same.
+                        Stream::Plain(socket) => {
+                            rustix::net::recv(&*socket, &mut *scratch, RecvFlags::empty()).map_or(0, |(count, _)| count)
                         }
-                        _ => 0,
-                    })
+                        other => {
+                            let mut buffer = ReadBuf::new(scratch);
+                            match Pin::new(other).poll_read(cx, &mut buffer) {
+                                Poll::Ready(Ok(())) => buffer.filled().len(),
+                                _ => 0,
+                            }
+                        }
+                    };
+                    scratch[..count].zeroize();
+                    Poll::Ready(count)
                 })
             })
             .await;
@@ -352,7 +358,11 @@ impl AsyncWrite for Stream {
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Stream::Plain(socket) => Pin::new(socket).poll_shutdown(cx),
-            Stream::Tls(stream) => tls::clean(&mut stream.0).poll_shutdown(cx),
+            Stream::Tls(stream) => {
+                // Asked a second time, the library would wait for the peer's end.
+                ready!(stream.0.get_mut().poll_send_held(cx)).ok();
+                tls::clean(&mut stream.0).poll_shutdown(cx)
+            }
             Stream::Gone => Poll::Ready(Ok(())),
         }
     }

@@ -39,6 +39,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
+use rustix::io::Errno;
 
 pub use self::blocking::run_aside;
 pub use self::race::race;
@@ -239,8 +240,9 @@ impl Local {
         });
         match epoll::wait(&self.epoll, events, timeout.as_ref()) {
             Ok((events, _)) => events,
-            // A signal.
-            Err(_) => &[],
+            Err(Errno::INTR) => &[],
+            // A loop that hears nothing any more serves nobody, and must not look as if it did.
+            Err(error) => panic!("epoll_wait() failed: {error}"),
         }
     }
 
