@@ -3,7 +3,7 @@
 //! A [`Backend`] is opened for each server block when Gatepost starts. It answers each [`Request`] with a [`Verdict`],
 //! or with an [`AuthError`]: then the client is told of an internal error, and the log why.
 //!
-//! Nothing here blocks the runtime: passwords are hashed on other threads, a bounded number at a time. The caller sets
+//! Nothing here blocks the event loop: passwords are hashed on other threads, a bounded number at a time. The caller sets
 //! the deadline: dropping the future ends the work.
 
 mod connection;

@@ -13,7 +13,7 @@
 //! Futures are polled by their task alone, and whenever it is polled: combinators that poll some of theirs only after
 //! their own wakers were used (`FuturesUnordered`) do not go with [`time`].
 
-mod blocking;
+mod aside;
 mod race;
 mod source;
 mod tasks;
@@ -41,7 +41,7 @@ use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::io::Errno;
 
-pub use self::blocking::run_aside;
+pub use self::aside::run_aside;
 pub use self::race::race;
 use self::source::Sources;
 pub use self::source::{Interest, Source};
@@ -118,7 +118,7 @@ impl EventLoop {
         Ok(EventLoop { epoll, inbox })
     }
 
-    /// Runs on this thread, for ever its loop, until `main` ends. Tasks that have not ended by then are dropped.
+    /// Runs until `main` ends, as the loop of this thread from now on. Tasks that have not ended by then are dropped.
     ///
     /// # Panics
     /// When `main` does; where the thread has had another loop.

@@ -8,8 +8,8 @@ use pin_project_lite::pin_project;
 
 /// Does `work` until `end` comes. If both are there at once, the work is done.
 ///
-/// What tokio's `select!` does, without the budget of a runtime that is not there: each poll of a login is one of three of
-/// these, one in another.
+/// What tokio's `select!` does, without asking for the budget of a runtime that is not there: three of these, one in another,
+/// are asked at each poll of a login.
 pub fn race<W: Future, E: Future>(work: W, end: E) -> Race<W, E> {
     Race { work, end }
 }

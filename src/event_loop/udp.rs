@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::BorrowedFd;
 
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 
@@ -29,9 +30,7 @@ impl UdpSocket {
     /// # Errors
     /// What `send(2)` says.
     pub async fn send(&self, datagram: &[u8]) -> io::Result<()> {
-        let send = |socket: std::os::fd::BorrowedFd<'_>| {
-            Ok(rustix::net::send(socket, datagram, SendFlags::NOSIGNAL).map(drop)?)
-        };
+        let send = |socket: BorrowedFd<'_>| Ok(rustix::net::send(socket, datagram, SendFlags::NOSIGNAL).map(drop)?);
         self.0.when_ready(Interest::Writable, send).await
     }
 
@@ -40,7 +39,7 @@ impl UdpSocket {
     /// # Errors
     /// What `recv(2)` says: also that the one before did not arrive.
     pub async fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        let receive = |socket: std::os::fd::BorrowedFd<'_>| {
+        let receive = |socket: BorrowedFd<'_>| {
             Ok(rustix::net::recv(socket, &mut *buffer, RecvFlags::empty()).map(|(count, _)| count)?)
         };
         self.0.when_ready(Interest::Readable, receive).await

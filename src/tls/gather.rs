@@ -164,6 +164,14 @@ mod tests {
         Gather::new(Recorder { writes: Vec::new(), room })
     }
 
+    #[tokio::test]
+    async fn an_end_without_close_notify_is_known() {
+        let mut gather = gather(100);
+        assert!(!gather.has_ended());
+        assert_eq!(gather.read(&mut [0; 5]).await.unwrap(), 0);
+        assert!(gather.has_ended());
+    }
+
     fn writes(gather: &Gather<Recorder>) -> Vec<&[u8]> {
         gather.socket().writes.iter().map(Vec::as_slice).collect()
     }
