@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -313,7 +314,11 @@ pub async fn accept(listener: Source, gate: Gate, dispatcher: Arc<Dispatcher>) {
     loop {
         let accepted = listener.when_ready(Interest::Readable, |fd| Ok(rustix::net::acceptfrom_with(fd, flags)?)).await;
         match accepted {
-            Ok((socket, peer)) => dispatcher.dispatch(socket, address(peer), &gate.behind()),
+            Ok((socket, peer)) => {
+                let dispatch = || dispatcher.dispatch(socket, address(peer), &gate.behind());
+                // A panic costs this connection, and has been logged; the others are to be accepted all the same.
+                let _ = catch_unwind(AssertUnwindSafe(dispatch));
+            }
             Err(error) if is_of_the_peer(&error) => {
                 gate.tell(Level::Info, &error);
             }
@@ -361,5 +366,33 @@ pub fn address(address: Option<SocketAddrAny>) -> Address {
     match address.map(std::net::SocketAddr::try_from) {
         Some(Ok(address)) => Address::Ip(address),
         _ => Address::nameless(),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::net::TcpListener;
+
+    use tokio::io::AsyncReadExt;
+
+    use super::*;
+    use crate::event_loop::testing;
+    use crate::stream::Socket;
+
+    #[test]
+    fn a_panic_costs_one_connection() {
+        testing::run(|| async {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            listener.set_nonblocking(true).unwrap();
+            let address = Address::Ip(listener.local_addr().unwrap());
+            let no_doors = Gate::new(Vec::new(), &Arc::default());
+            let listener = Source::shared(listener.into()).unwrap();
+            event_loop::spawn(accept(listener, no_doors, Arc::new(Dispatcher::new(1))));
+            for _ in 0..3 {
+                let mut client = Socket::connect(&address).await.unwrap();
+                assert_eq!(client.read(&mut [0]).await.unwrap(), 0, "accepted, and closed");
+            }
+        });
     }
 }
