@@ -35,8 +35,8 @@ pub(super) struct Pool {
 struct State {
     /// They are few.
     sites: Vec<Site>,
-    /// Whether a task looks after the connections that have been idle too long.
-    reaped: bool,
+    /// The threads on which a [`Reaper`] looks after theirs. They are few.
+    reaped: Vec<ThreadId>,
 }
 
 /// One server.
@@ -95,8 +95,10 @@ impl Pool {
             return;
         }
         site.idle.push(Idle { connection, body, thread, since: now() });
-        if !std::mem::replace(&mut state.reaped, true) {
-            event_loop::spawn(reap(Arc::downgrade(self)));
+        if !state.reaped.contains(&thread) {
+            state.reaped.push(thread);
+            let reaper = Reaper { pool: Arc::downgrade(self), thread };
+            event_loop::spawn(reaper.run());
         }
     }
 
@@ -109,17 +111,16 @@ impl Pool {
         Waiting { pool: self, address }
     }
 
-    /// Closes what has been idle too long. Says when to come again, if anything is left.
-    fn prune(&self) -> Option<Instant> {
+    /// Closes what has been idle on a thread for so long. Says since when the others of the thread have, if there are any.
+    fn prune(&self, thread: ThreadId, time: Duration) -> Option<Instant> {
         let now = now();
         let mut state = self.state();
         for site in &mut state.sites {
-            site.idle.retain(|idle| idle.since + MAX_IDLE_TIME > now);
+            site.idle.retain(|idle| idle.thread != thread || idle.since + time > now);
         }
         state.sites.retain(|site| site.waiting > 0 || !site.idle.is_empty());
-        let oldest = state.sites.iter().flat_map(|site| &site.idle).map(|idle| idle.since).min();
-        state.reaped = oldest.is_some();
-        oldest.map(|since| since + MAX_IDLE_TIME)
+        let idle = state.sites.iter().flat_map(|site| &site.idle);
+        idle.filter(|idle| idle.thread == thread).map(|idle| idle.since).min()
     }
 
     /// Nothing can panic halfway through a change, so a poisoned lock is as good as any.
@@ -128,14 +129,31 @@ impl Pool {
     }
 }
 
-/// Closes idle connections in time, and ends when there are none.
-async fn reap(pool: Weak<Pool>) {
-    let mut next = now() + MAX_IDLE_TIME;
-    loop {
-        sleep_until(next).await;
-        match pool.upgrade().and_then(|pool| pool.prune()) {
-            Some(instant) => next = instant,
-            None => return,
+/// Closes the idle connections of a thread in time, and all of them when the thread ends.
+struct Reaper {
+    pool: Weak<Pool>,
+    thread: ThreadId,
+}
+
+impl Reaper {
+    /// Ends when there are none.
+    async fn run(self) {
+        let mut next = now() + MAX_IDLE_TIME;
+        loop {
+            sleep_until(next).await;
+            match self.pool.upgrade().and_then(|pool| pool.prune(self.thread, MAX_IDLE_TIME)) {
+                Some(oldest) => next = oldest + MAX_IDLE_TIME,
+                None => return,
+            }
+        }
+    }
+}
+
+impl Drop for Reaper {
+    fn drop(&mut self) {
+        if let Some(pool) = self.pool.upgrade() {
+            pool.prune(self.thread, Duration::ZERO);
+            pool.state().reaped.retain(|thread| *thread != self.thread);
         }
     }
 }
@@ -239,6 +257,36 @@ mod tests {
     }
 
     #[test]
+    fn a_thread_that_ends_leaves_none_behind() {
+        let pool = Arc::<Pool>::default();
+        let of_thread = pool.clone();
+        testing::run(|| async {
+            let fixture = Fixture { pool: of_thread, ..Fixture::new() };
+            let (connection, _peer) = fixture.connect().await;
+            fixture.pool.put(&fixture.address, connection, 0);
+            assert_eq!(fixture.count(), 1);
+        });
+        assert!(pool.state().sites.is_empty() && pool.state().reaped.is_empty());
+    }
+
+    #[test]
+    fn each_thread_looks_after_its_own() {
+        testing::run_paused(|| async {
+            let fixture = Fixture::new();
+            let (connection, _peer) = fixture.connect().await;
+            fixture.pool.put(&fixture.address, connection, 0);
+            let elsewhere = thread::scope(|scope| scope.spawn(|| thread::current().id()).join().unwrap());
+            fixture.pool.state().sites[0].idle[0].thread = elsewhere;
+            sleep(2 * MAX_IDLE_TIME).await;
+            assert_eq!(fixture.count(), 1);
+            let (connection, _peer) = fixture.connect().await;
+            fixture.pool.put(&fixture.address, connection, 0);
+            sleep(2 * MAX_IDLE_TIME).await;
+            assert_eq!(fixture.count(), 1);
+        });
+    }
+
+    #[test]
     fn no_more_than_a_few_are_kept() {
         testing::run(|| async {
             let fixture = Fixture::new();
@@ -283,7 +331,7 @@ mod tests {
             assert_eq!(fixture.count(), 1);
             sleep(MAX_IDLE_TIME / 2).await;
             assert_eq!(fixture.count(), 0);
-            assert!(!fixture.pool.state().reaped);
+            assert!(fixture.pool.state().reaped.is_empty());
         });
     }
 }
