@@ -131,15 +131,14 @@ async fn serve(start: Start, dispatcher: Arc<Dispatcher>, signals: Signals) -> a
     if let Some(control) = &control {
         control.say(&ToMaster::Ready)?;
     }
-    loop {
+    while !worker.may_leave() {
         let order = tokio::select! {
             order = signals.next() => order,
             order = control::next(&mut control) => order,
             () = sleep(LOOK), if worker.leaving.is_some() => Order::Look,
         };
         match order {
-            Order::Stop => return Ok(()),
-            Order::Look if worker.may_leave() => return Ok(()),
+            Order::Stop => break,
             Order::Look => {}
             Order::Quit => worker.leave("gracefully shutting down"),
             Order::Reopen => worker.reopen(),
@@ -159,6 +158,7 @@ async fn serve(start: Start, dispatcher: Arc<Dispatcher>, signals: Signals) -> a
             }
         }
     }
+    Ok(())
 }
 
 /// What there is to do.
@@ -253,9 +253,10 @@ impl Worker {
         self.leaving = Some(Leaving { deadline: patience.and_then(|patience| now().checked_add(patience)) });
     }
 
-    /// Whether the last session has ended, or has had its time.
+    /// Whether it is leaving, and the last session has ended or has had its time.
     fn may_leave(&self) -> bool {
-        let late = self.leaving.as_ref().and_then(|leaving| leaving.deadline).is_some_and(|end| end <= now());
+        let Some(leaving) = &self.leaving else { return false };
+        let late = leaving.deadline.is_some_and(|end| end <= now());
         if late {
             self.log.write(Level::Notice, None, format_args!("worker_shutdown_timeout: the last sessions are closed"));
         }
