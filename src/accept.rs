@@ -27,6 +27,12 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// After how long without such a shortage the next one is told of.
 const CALM: Duration = Duration::from_secs(60);
 
+/// Of so many connections, memory is given back when half have gone.
+const MANY: usize = 500;
+
+/// The same of connections that have not logged in yet: while they do that they take several times as much.
+const MANY_NEWCOMERS: usize = 8;
+
 /// A connection nobody has looked at yet.
 pub struct Accepted {
     /// The socket.
@@ -63,6 +69,7 @@ struct Crowd {
     tide: Tide,
     /// Those who have not logged in yet, by their numbers, the oldest first.
     newcomers: Mutex<BTreeMap<u64, Arc<Notice>>>,
+    tide_of_newcomers: Tide,
 }
 
 impl Crowd {
@@ -72,6 +79,24 @@ impl Crowd {
         let taken = self.count.fetch_add(1, Ordering::Relaxed);
         self.tide.rose_to(taken + 1);
         taken < self.limit.load(Ordering::Relaxed) || self.send_oldest_away(own)
+    }
+
+    fn welcome(&self, number: u64) -> Arc<Notice> {
+        let newcomer = Arc::<Notice>::default();
+        let mut newcomers = self.newcomers();
+        newcomers.insert(number, newcomer.clone());
+        self.tide_of_newcomers.rose_to(newcomers.len());
+        newcomer
+    }
+
+    /// One is none any more. Tells whether it has been until now.
+    fn settle(&self, number: u64) -> bool {
+        let mut newcomers = self.newcomers();
+        let was_there = newcomers.remove(&number).is_some();
+        if was_there {
+            self.tide_of_newcomers.fell_to(newcomers.len());
+        }
+        was_there
     }
 
     fn send_oldest_away(&self, but: u64) -> bool {
@@ -105,7 +130,7 @@ impl Permit {
 
     /// The session has logged in: it makes no room any more. Tells whether that was in time: it has not been sent away.
     pub fn settle(&self) -> bool {
-        self.crowd.newcomers().remove(&self.number).is_some()
+        self.crowd.settle(self.number)
     }
 }
 
@@ -161,10 +186,12 @@ struct Thread {
 impl Dispatcher {
     /// For the thread that accepts alone. `limit` is the number of connections.
     pub fn new(limit: usize) -> Dispatcher {
+        let tide = Tide::of(MANY);
         let crowd = Crowd {
             count: AtomicUsize::new(0),
             limit: AtomicUsize::new(limit),
-            tide: Tide::default(),
+            tide_of_newcomers: tide.beside(MANY_NEWCOMERS),
+            tide,
             newcomers: Mutex::default(),
         };
         Dispatcher {
@@ -236,8 +263,7 @@ impl Dispatcher {
         if !permit.take_one_more() {
             return;
         }
-        let newcomer = Arc::<Notice>::default();
-        self.crowd.newcomers().insert(number, newcomer.clone());
+        let newcomer = self.crowd.welcome(number);
         let since = now();
         let accepted = Accepted { socket, peer, door, number, since, permit, newcomer };
         match &thread.queue {

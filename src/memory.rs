@@ -3,8 +3,8 @@
 //! What Gatepost allocates itself comes from mimalloc: with it a login takes 7,000 instructions less than with the C
 //! library's allocator, and an idle session a fifth less memory. OpenSSL has its small pieces from mimalloc too
 //! (`tls::set_allocator`), and the large ones from the C library. Both keep what was freed for the next time. That is right
-//! from one session to the next, and wrong after a storm: so when half of many sessions have gone, each thread gives back
-//! what it does not use ([`Tide`]).
+//! from one session to the next, and wrong after a storm, of sessions or of logins, which take several times as much: so
+//! when half of many have gone, each thread gives back what it does not use ([`Tide`]).
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -67,11 +67,11 @@ unsafe impl GlobalAlloc for Allocator {
     }
 }
 
-/// Fewer connections than these are not worth the trouble.
-const MANY: usize = 500;
+/// How long nothing has ebbed before memory is given back, and at most twice that: until then more may end, or others come.
+const DELAY: Duration = Duration::from_millis(500);
 
-/// How long after the ebb memory is given back: until then more sessions may end, or others come.
-const DELAY: Duration = Duration::from_secs(1);
+/// How often that is waited for at most.
+const DELAYS: usize = 20;
 
 /// Gives back to the system what this thread does not use of what comes from mimalloc.
 pub fn give_back_own() {
@@ -89,21 +89,27 @@ fn give_back() {
     }
 }
 
-/// How many connections there are, and whether they have become few.
+/// How many there are of something that takes memory, and whether they have become few.
 #[derive(Debug)]
 pub struct Tide {
+    /// Fewer are not worth the trouble.
+    many: usize,
     /// The most since the last ebb.
     high: AtomicUsize,
     ebbs: watch::Sender<()>,
 }
 
-impl Default for Tide {
-    fn default() -> Tide {
-        Tide { high: AtomicUsize::new(0), ebbs: watch::Sender::new(()) }
-    }
-}
-
 impl Tide {
+    /// For something of which so many are many.
+    pub fn of(many: usize) -> Tide {
+        Tide { many, high: AtomicUsize::new(0), ebbs: watch::Sender::new(()) }
+    }
+
+    /// For something else, with ebbs that count as this one's too.
+    pub fn beside(&self, many: usize) -> Tide {
+        Tide { many, high: AtomicUsize::new(0), ebbs: self.ebbs.clone() }
+    }
+
     /// There are so many now, which is more than before.
     pub fn rose_to(&self, count: usize) {
         if count > self.high.load(Ordering::Relaxed) {
@@ -114,7 +120,7 @@ impl Tide {
     /// There are so many now, which is fewer than before.
     pub fn fell_to(&self, count: usize) {
         let high = self.high.load(Ordering::Relaxed);
-        let ebb = high >= MANY && count <= high / 2;
+        let ebb = high >= self.many && count <= high / 2;
         if ebb && self.high.compare_exchange(high, count, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
             self.ebbs.send_replace(());
         }
@@ -125,8 +131,7 @@ impl Tide {
         let mut ebbs = self.ebbs.subscribe();
         async move {
             while ebbs.changed().await.is_ok() {
-                sleep(DELAY).await;
-                ebbs.mark_unchanged();
+                calm(&mut ebbs).await;
                 give_back();
                 // That took its time.
                 tick();
@@ -135,20 +140,36 @@ impl Tide {
     }
 }
 
+/// Waits until nothing has ebbed for a while, but not for ever.
+async fn calm(ebbs: &mut watch::Receiver<()>) {
+    for _ in 0..DELAYS {
+        ebbs.mark_unchanged();
+        sleep(DELAY).await;
+        if !ebbs.has_changed().is_ok_and(|changed| changed) {
+            return;
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event_loop::{self, testing, time::now};
+
+    const MANY: usize = 500;
+
+    fn is_ebb(ebbs: &mut watch::Receiver<()>, tide: &Tide, count: usize) -> bool {
+        tide.fell_to(count);
+        let changed = ebbs.has_changed().is_ok_and(|changed| changed);
+        ebbs.mark_unchanged();
+        changed
+    }
 
     #[test]
     fn an_ebb_is_when_half_of_many_have_gone() {
-        let tide = Tide::default();
+        let tide = Tide::of(MANY);
         let mut ebbs = tide.ebbs.subscribe();
-        let mut is_ebb = |count| {
-            tide.fell_to(count);
-            let changed = ebbs.has_changed().is_ok_and(|changed| changed);
-            ebbs.mark_unchanged();
-            changed
-        };
+        let mut is_ebb = |count| is_ebb(&mut ebbs, &tide, count);
         tide.rose_to(MANY - 1);
         assert!(!is_ebb(0), "not many");
         tide.rose_to(2 * MANY);
@@ -159,5 +180,36 @@ mod tests {
         assert!(!is_ebb(0), "too few");
         tide.rose_to(MANY);
         assert!(is_ebb(0));
+    }
+
+    #[test]
+    fn it_is_calm_when_nothing_has_ebbed_for_a_while() {
+        for (ebbs, delays) in [(0, 1), (1, 2), (3, 4), (1000, DELAYS as u32)] {
+            testing::run_paused(move || async move {
+                let tide = Tide::of(MANY);
+                let (sender, mut receiver) = (tide.ebbs.clone(), tide.ebbs.subscribe());
+                event_loop::spawn(async move {
+                    for _ in 0..ebbs {
+                        sleep(DELAY / 2).await;
+                        sender.send_replace(());
+                        sleep(DELAY / 2).await;
+                    }
+                });
+                let begin = now();
+                calm(&mut receiver).await;
+                assert_eq!(now() - begin, delays * DELAY, "{ebbs}");
+            });
+        }
+    }
+
+    #[test]
+    fn what_is_many_of_one_may_be_few_of_another() {
+        let tide = Tide::of(MANY);
+        let other = tide.beside(10);
+        let mut ebbs = tide.ebbs.subscribe();
+        tide.rose_to(10);
+        assert!(!is_ebb(&mut ebbs, &tide, 0));
+        other.rose_to(10);
+        assert!(is_ebb(&mut ebbs, &other, 5));
     }
 }

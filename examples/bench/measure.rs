@@ -25,6 +25,8 @@ const GRACE: Duration = Duration::from_secs(10);
 /// How long anything may take.
 const PATIENCE: Duration = Duration::from_secs(300);
 const LOOK: Duration = Duration::from_millis(10);
+/// How long sessions are idle before their memory is looked at: what logins took is given back by then, if ever.
+const IDLE: Duration = Duration::from_millis(1500);
 
 /// A figure.
 #[derive(Debug, Clone, Copy)]
@@ -151,10 +153,10 @@ impl Bench {
     async fn idle(&self, security: Security, sessions: usize) -> Result<Vec<Measure>> {
         let before = self.memory()?;
         let mut clients = self.open(security, sessions.min(FEW)).await?;
-        self.quiet_proxy().await?;
+        sleep(IDLE).await;
         let few = (self.memory()? - before) / clients.len() as f64;
         clients.extend(self.open(security, sessions - clients.len()).await?);
-        self.quiet_proxy().await?;
+        sleep(IDLE).await;
         let many = (self.memory()? - before) / clients.len() as f64;
         let lost = self.close(clients).await?;
         Ok(vec![

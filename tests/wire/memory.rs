@@ -11,6 +11,12 @@ const PLAIN_LIMIT: usize = 1536;
 /// The same over TLS 1.3; nginx needs about 24 KB. Some 15 KB of it are what OpenSSL 3.0 itself holds for a connection.
 const TLS_LIMIT: usize = if cfg!(feature = "aws-lc") { 8 * 1024 } else { 17 * 1024 };
 
+/// So many logins at once take their memory at the same time.
+const AT_ONCE: usize = 256;
+
+/// Bytes for each session that began with them.
+const AT_ONCE_LIMIT: usize = 1024;
+
 /// Enough that what is paid once has been paid: code, tables, the allocator's first pages.
 const WARM_UP: usize = 20;
 
@@ -52,18 +58,24 @@ fn what_a_password_costs_is_given_back() {
     assert!(left < LIMIT, "{left} bytes when {LOGINS} passwords have been checked");
 }
 
+#[test]
+fn what_many_logins_at_once_cost_is_given_back() {
+    if Subject::is_nginx() {
+        return;
+    }
+    let (proxy, backend, _auth) = start("listen @main@; protocol imap;");
+    let _first: Vec<_> = (0..WARM_UP).map(|_| log_in(Conn::connect(proxy.place("main")), &backend)).collect();
+    let before = proxy.memory();
+    let mut clients: Vec<_> = (0..AT_ONCE).map(|_| Conn::connect(proxy.place("main"))).collect();
+    clients.iter_mut().for_each(begin_to_log_in);
+    let _servers: Vec<_> = clients.iter().map(|_| serve_login(&backend)).collect();
+    clients.iter_mut().for_each(end_to_log_in);
+    proxy.await_memory(before + AT_ONCE * AT_ONCE_LIMIT);
+}
+
 /// Bytes for each of many idle sessions that begin with such a connection.
 fn measure(server: &str, connect: impl Fn(&Proxy) -> Conn) -> usize {
-    raise_descriptors();
-    let backend = Backend::new();
-    let auth = Auth::start(backend.address());
-    let conf = format!(
-        "error_log error.log info; pid pid; worker_rlimit_nofile 8192;
-        events {{ worker_connections 8192; }}
-        mail {{ auth_http @auth@/auth; server {{ {server} }} }}"
-    );
-    let files = Wanted::new("mail.test").by(&Identity::root("root")).files("server");
-    let proxy = Proxy::start(&files, &conf, &[("auth", auth.address())]);
+    let (proxy, backend, _auth) = start(server);
     let mut sessions: Vec<_> = (0..WARM_UP).map(|_| log_in(connect(&proxy), &backend)).collect();
     let before = proxy.memory();
     sessions.extend((0..SESSIONS).map(|_| log_in(connect(&proxy), &backend)));
@@ -75,14 +87,42 @@ fn measure(server: &str, connect: impl Fn(&Proxy) -> Conn) -> usize {
     each
 }
 
+/// A proxy with this server, for many sessions, and what is behind it.
+fn start(server: &str) -> (Proxy, Backend, Auth) {
+    raise_descriptors();
+    let backend = Backend::new();
+    let auth = Auth::start(backend.address());
+    let conf = format!(
+        "error_log error.log info; pid pid; worker_rlimit_nofile 8192;
+        events {{ worker_connections 8192; }}
+        mail {{ auth_http @auth@/auth; server {{ {server} }} }}"
+    );
+    let files = Wanted::new("mail.test").by(&Identity::root("root")).files("server");
+    let proxy = Proxy::start(&files, &conf, &[("auth", auth.address())]);
+    (proxy, backend, auth)
+}
+
 fn log_in(mut client: Conn, backend: &Backend) -> (Conn, Conn) {
+    begin_to_log_in(&mut client);
+    let server = serve_login(backend);
+    end_to_log_in(&mut client);
+    (client, server)
+}
+
+fn begin_to_log_in(client: &mut Conn) {
     client.line();
     client.send("t LOGIN user.name@example.com password\r\n");
+}
+
+fn serve_login(backend: &Backend) -> Conn {
     let mut server = backend.accept();
     server.send("* OK ready\r\n").expect("t LOGIN {21}\r\n");
     server.send("+ go\r\n").expect("user.name@example.com {8}\r\n");
     server.send("+ go\r\n").expect("password\r\n");
     server.send("t OK in\r\n");
+    server
+}
+
+fn end_to_log_in(client: &mut Conn) {
     client.expect("t OK in\r\n");
-    (client, server)
 }

@@ -63,6 +63,20 @@ impl Proxy {
         kilobytes * 1024
     }
 
+    /// Waits until it has no more than that.
+    #[track_caller]
+    pub(crate) fn await_memory(&self, most: usize) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let memory = self.memory();
+            if memory <= most {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{memory} bytes, and no more than {most} are wanted");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
     /// What is in the error log by now.
     pub(crate) fn log(&self) -> String {
         let read = |name: &str| {
