@@ -252,26 +252,25 @@ fn xclient(login: &Login) -> Vec<u8> {
         Some(IpAddr::V6(address)) => format!("IPV6:{address}"),
         None => "unix:".to_owned(),
     };
-    let mut text = format!("XCLIENT ADDR={address}").into_bytes();
+    let mut text = [b"XCLIENT ADDR=", address.as_bytes()].concat();
     if !login.user.is_empty() && !login.smtp_auth {
         text.extend_from_slice(b" LOGIN=");
-        text.extend(xtext(&login.user));
+        push_xtext(&login.user, &mut text);
     }
     text.extend_from_slice(b" NAME=");
-    text.extend(xtext(login.client_host.as_bytes()));
+    push_xtext(login.client_host.as_bytes(), &mut text);
     text
 }
 
 /// RFC 3461, section 4: printable ASCII without `+` and `=` as it is, the rest as `+XX`.
-fn xtext(bytes: &[u8]) -> Vec<u8> {
-    let mut text = Vec::with_capacity(bytes.len());
+fn push_xtext(bytes: &[u8], text: &mut Vec<u8>) {
+    text.reserve(bytes.len());
     for byte in bytes {
         match byte {
             b'!'..=b'~' if !matches!(byte, b'+' | b'=') => text.push(*byte),
             _ => text.extend_from_slice(format!("+{byte:02X}").as_bytes()),
         }
     }
-    text
 }
 
 /// The message of AUTH PLAIN (RFC 4616), in base64. A user or password with a NUL would be another one's.
@@ -291,10 +290,10 @@ fn lacks_xclient(reply: &[u8]) -> bool {
     lines(reply).nth(1).is_some() && !announces(reply, b"XCLIENT")
 }
 
-/// Whether an answer to EHLO announces an extension (RFC 5321, section 4.1.1.1), named in capitals.
+/// Whether an answer to EHLO announces an extension (RFC 5321, section 4.1.1.1), named in any case.
 fn announces(reply: &[u8], extension: &[u8]) -> bool {
-    let keyword = |line: &[u8]| line.get(4..).unwrap_or_default().trim_ascii_end().to_ascii_uppercase();
-    lines(reply).skip(1).any(|line| keyword(line).split(|&byte| byte == b' ').next() == Some(extension))
+    let keyword = |line| <[u8]>::get(line, 4..)?.trim_ascii_end().split(|&byte| byte == b' ').next();
+    lines(reply).skip(1).filter_map(keyword).any(|keyword| keyword.eq_ignore_ascii_case(extension))
 }
 
 fn lines(reply: &[u8]) -> impl Iterator<Item = &[u8]> {

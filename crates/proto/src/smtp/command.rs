@@ -27,6 +27,21 @@ pub(super) enum Verb {
     Other,
 }
 
+const VERBS: [(&str, Verb); 12] = [
+    ("HELO", Verb::Helo),
+    ("EHLO", Verb::Ehlo),
+    ("AUTH", Verb::Auth),
+    ("QUIT", Verb::Quit),
+    ("MAIL", Verb::Mail),
+    ("RCPT", Verb::Rcpt),
+    ("RSET", Verb::Rset),
+    ("NOOP", Verb::Noop),
+    ("STARTTLS", Verb::StartTls),
+    ("VRFY", Verb::Other),
+    ("EXPN", Verb::Other),
+    ("HELP", Verb::Other),
+];
+
 /// A command.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Command<'a> {
@@ -42,19 +57,7 @@ pub(super) fn parse(line: &[u8]) -> Option<Command<'_>> {
         return None;
     }
     let (word, rest) = line::split_word(line);
-    let verb = match word.to_ascii_uppercase().as_slice() {
-        b"HELO" => Verb::Helo,
-        b"EHLO" => Verb::Ehlo,
-        b"AUTH" => Verb::Auth,
-        b"QUIT" => Verb::Quit,
-        b"MAIL" => Verb::Mail,
-        b"RCPT" => Verb::Rcpt,
-        b"RSET" => Verb::Rset,
-        b"NOOP" => Verb::Noop,
-        b"STARTTLS" => Verb::StartTls,
-        b"VRFY" | b"EXPN" | b"HELP" => Verb::Other,
-        _ => return None,
-    };
+    let (_, verb) = VERBS.into_iter().find(|(name, _)| word.eq_ignore_ascii_case(name.as_bytes()))?;
     let end = line.iter().rposition(|&byte| byte != b' ').map_or(0, |last| last + 1);
     Some(Command { verb, arguments: line::arguments(rest, MAX_ARGUMENTS)?, whole: &line[..end] })
 }

@@ -8,8 +8,8 @@
 //!
 //! Known gap, and nginx's: PLAIN and LOGIN work whatever `smtp_auth` says.
 
-use std::mem;
 use std::sync::Arc;
+use std::{iter, mem};
 
 use super::Options;
 use super::command::{self, Command, Verb};
@@ -61,6 +61,8 @@ enum State {
 enum Answer {
     Say(&'static str),
     Tell(String),
+    /// The answer to EHLO.
+    Extensions,
     Refuse(Option<Note>),
     /// The command is good, but may not be said here.
     Reject(&'static str),
@@ -139,7 +141,7 @@ impl Server {
             return Answer::Tell(format!("250 {}\r\n", self.options.server_name));
         }
         self.esmtp = true;
-        Answer::Tell(self.extensions())
+        Answer::Extensions
     }
 
     fn auth(&mut self, arguments: &[&[u8]]) -> Answer {
@@ -200,6 +202,7 @@ impl Server {
         match answer {
             Answer::Say(text) => say(text, out),
             Answer::Tell(text) => say(&text, out),
+            Answer::Extensions => self.say_extensions(out),
             Answer::Refuse(note) => {
                 out.notes.extend(note);
                 say(INVALID, out);
@@ -261,26 +264,35 @@ impl Server {
     }
 
     /// The answer to EHLO.
-    fn extensions(&self) -> String {
+    fn say_extensions(&self, out: &mut Output) {
+        let mut last = out.bytes.len();
+        let mut line = |words: &mut dyn Iterator<Item = &str>| {
+            last = out.bytes.len();
+            say("250", out);
+            for word in words {
+                // Until it is known to be the last.
+                say(if out.bytes.len() == last + 3 { "-" } else { " " }, out);
+                say(word, out);
+            }
+            say("\r\n", out);
+        };
         let starttls = if self.secure { StartTls::Off } else { self.options.starttls };
-        let mut lines = vec![self.options.server_name.clone()];
-        lines.extend(self.options.capabilities.iter().cloned());
+        line(&mut iter::once(self.options.server_name.as_str()));
+        self.options.capabilities.iter().for_each(|capability| line(&mut iter::once(capability.as_str())));
         let mut mechanisms = sasl::names(self.options.auth).peekable();
         if starttls != StartTls::Only && mechanisms.peek().is_some() {
-            lines.push(mechanisms.fold("AUTH".to_owned(), |line, name| line + " " + name));
+            line(&mut iter::once("AUTH").chain(mechanisms));
         }
         if starttls != StartTls::Off {
-            lines.push("STARTTLS".to_owned());
+            line(&mut iter::once("STARTTLS"));
         }
-        let last = lines.len() - 1;
-        let numbered = lines.iter().enumerate();
-        numbered.map(|(at, line)| format!("250{}{line}\r\n", if at < last { '-' } else { ' ' })).collect()
+        out.bytes[last + 3] = b' ';
     }
 }
 
 impl FrontEnd for Server {
     fn greet(&mut self, out: &mut Output) {
-        say(&format!("220 {} ESMTP ready\r\n", self.options.server_name), out);
+        ["220 ", &self.options.server_name, " ESMTP ready\r\n"].iter().for_each(|part| say(part, out));
     }
 
     fn input(&mut self) -> &mut Input {
