@@ -331,7 +331,8 @@ impl Stream {
 impl AsyncRead for Stream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Stream::Plain(socket) => Pin::new(socket).poll_read(cx, buf),
+            // Whoever reads has been told that there is something (`poll_input`).
+            Stream::Plain(socket) => socket.poll_receive(cx, buf),
             Stream::Tls(stream) => stream.poll_read(cx, buf),
             Stream::Gone => Poll::Ready(Ok(())),
         }
@@ -373,23 +374,15 @@ impl Socket {
     pub fn poll_ready(&self, cx: &mut Context<'_>, interest: Interest) -> Poll<()> {
         self.0.poll_ready(cx, interest)
     }
-}
 
-impl AsFd for Socket {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
-    }
-}
-
-impl AsyncRead for Socket {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    /// Reads once. Tries first and waits then.
+    fn poll_receive(&self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if buf.remaining() == 0 {
             return Poll::Ready(Ok(()));
         }
         loop {
-            ready!(self.poll_ready(cx, Interest::Readable));
             let room = buf.initialize_unfilled();
-            match rustix::net::recv(&*self, &mut *room, RecvFlags::empty()) {
+            match rustix::net::recv(self, &mut *room, RecvFlags::empty()) {
                 Err(rustix::io::Errno::AGAIN) => self.0.unready(Interest::Readable),
                 Err(error) => return Poll::Ready(Err(error.into())),
                 Ok((count, _)) => {
@@ -400,7 +393,22 @@ impl AsyncRead for Socket {
                     return Poll::Ready(Ok(()));
                 }
             }
+            ready!(self.poll_ready(cx, Interest::Readable));
         }
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl AsyncRead for Socket {
+    /// Waits first: a TLS handshake reads before there can be anything.
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_ready(cx, Interest::Readable));
+        self.poll_receive(cx, buf)
     }
 }
 
