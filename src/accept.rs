@@ -30,8 +30,12 @@ const CALM: Duration = Duration::from_secs(60);
 /// Of so many connections, memory is given back when half have gone.
 const MANY: usize = 500;
 
-/// The same of connections that have not logged in yet: while they do that they take several times as much.
+/// The same of connections that have not logged in yet, each of which takes several times as much memory,
 const MANY_NEWCOMERS: usize = 8;
+
+/// but where there are more than so many connections for each of them: the more memory is in use, the longer it takes to
+/// look for what is not.
+const CONNECTIONS_A_NEWCOMER: usize = 256;
 
 /// A connection nobody has looked at yet.
 pub struct Accepted {
@@ -94,7 +98,8 @@ impl Crowd {
         let mut newcomers = self.newcomers();
         let was_there = newcomers.remove(&number).is_some();
         if was_there {
-            self.tide_of_newcomers.fell_to(newcomers.len());
+            let many = self.count.load(Ordering::Relaxed) / CONNECTIONS_A_NEWCOMER;
+            self.tide_of_newcomers.fell_to(newcomers.len(), many.max(MANY_NEWCOMERS));
         }
         was_there
     }
@@ -138,7 +143,7 @@ impl Drop for Permit {
     fn drop(&mut self) {
         self.settle();
         let before = self.crowd.count.fetch_sub(self.held, Ordering::Relaxed);
-        self.crowd.tide.fell_to(before - self.held);
+        self.crowd.tide.fell_to(before - self.held, MANY);
         self.thread.fetch_sub(1, Ordering::Relaxed);
     }
 }
@@ -186,11 +191,11 @@ struct Thread {
 impl Dispatcher {
     /// For the thread that accepts alone. `limit` is the number of connections.
     pub fn new(limit: usize) -> Dispatcher {
-        let tide = Tide::of(MANY);
+        let tide = Tide::default();
         let crowd = Crowd {
             count: AtomicUsize::new(0),
             limit: AtomicUsize::new(limit),
-            tide_of_newcomers: tide.beside(MANY_NEWCOMERS),
+            tide_of_newcomers: tide.beside(),
             tide,
             newcomers: Mutex::default(),
         };

@@ -92,22 +92,21 @@ fn give_back() {
 /// How many there are of something that takes memory, and whether they have become few.
 #[derive(Debug)]
 pub struct Tide {
-    /// Fewer are not worth the trouble.
-    many: usize,
     /// The most since the last ebb.
     high: AtomicUsize,
     ebbs: watch::Sender<()>,
 }
 
-impl Tide {
-    /// For something of which so many are many.
-    pub fn of(many: usize) -> Tide {
-        Tide { many, high: AtomicUsize::new(0), ebbs: watch::Sender::new(()) }
+impl Default for Tide {
+    fn default() -> Tide {
+        Tide { high: AtomicUsize::new(0), ebbs: watch::Sender::new(()) }
     }
+}
 
+impl Tide {
     /// For something else, with ebbs that count as this one's too.
-    pub fn beside(&self, many: usize) -> Tide {
-        Tide { many, high: AtomicUsize::new(0), ebbs: self.ebbs.clone() }
+    pub fn beside(&self) -> Tide {
+        Tide { high: AtomicUsize::new(0), ebbs: self.ebbs.clone() }
     }
 
     /// There are so many now, which is more than before.
@@ -117,10 +116,11 @@ impl Tide {
         }
     }
 
-    /// There are so many now, which is fewer than before.
-    pub fn fell_to(&self, count: usize) {
+    /// There are so many now, which is fewer than before. It is an ebb if there were at least `many`: less is not worth the
+    /// trouble.
+    pub fn fell_to(&self, count: usize, many: usize) {
         let high = self.high.load(Ordering::Relaxed);
-        let ebb = high >= self.many && count <= high / 2;
+        let ebb = high >= many && count <= high / 2;
         if ebb && self.high.compare_exchange(high, count, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
             self.ebbs.send_replace(());
         }
@@ -158,18 +158,16 @@ mod tests {
 
     const MANY: usize = 500;
 
-    fn is_ebb(ebbs: &mut watch::Receiver<()>, tide: &Tide, count: usize) -> bool {
-        tide.fell_to(count);
-        let changed = ebbs.has_changed().is_ok_and(|changed| changed);
-        ebbs.mark_unchanged();
-        changed
-    }
-
     #[test]
     fn an_ebb_is_when_half_of_many_have_gone() {
-        let tide = Tide::of(MANY);
+        let tide = Tide::default();
         let mut ebbs = tide.ebbs.subscribe();
-        let mut is_ebb = |count| is_ebb(&mut ebbs, &tide, count);
+        let mut is_ebb = |count| {
+            tide.fell_to(count, MANY);
+            let changed = ebbs.has_changed().is_ok_and(|changed| changed);
+            ebbs.mark_unchanged();
+            changed
+        };
         tide.rose_to(MANY - 1);
         assert!(!is_ebb(0), "not many");
         tide.rose_to(2 * MANY);
@@ -186,7 +184,7 @@ mod tests {
     fn it_is_calm_when_nothing_has_ebbed_for_a_while() {
         for (ebbs, delays) in [(0, 1), (1, 2), (3, 4), (1000, DELAYS as u32)] {
             testing::run_paused(move || async move {
-                let tide = Tide::of(MANY);
+                let tide = Tide::default();
                 let (sender, mut receiver) = (tide.ebbs.clone(), tide.ebbs.subscribe());
                 event_loop::spawn(async move {
                     for _ in 0..ebbs {
@@ -200,16 +198,5 @@ mod tests {
                 assert_eq!(now() - begin, delays * DELAY, "{ebbs}");
             });
         }
-    }
-
-    #[test]
-    fn what_is_many_of_one_may_be_few_of_another() {
-        let tide = Tide::of(MANY);
-        let other = tide.beside(10);
-        let mut ebbs = tide.ebbs.subscribe();
-        tide.rose_to(10);
-        assert!(!is_ebb(&mut ebbs, &tide, 0));
-        other.rose_to(10);
-        assert!(is_ebb(&mut ebbs, &other, 5));
     }
 }
