@@ -119,7 +119,10 @@ impl Client {
                 self.wait_for(State::LeaveForPassword, "sending user name to upstream");
             }
             State::LeaveForPassword => {
-                out.bytes.extend_from_slice(mem::take(&mut self.password).expose());
+                let password = mem::take(&mut self.password);
+                // Memory that it has been in is wiped, unless it moved from there.
+                out.bytes.reserve(password.expose().len() + 2);
+                out.bytes.extend_from_slice(password.expose());
                 out.bytes.extend_from_slice(b"\r\n");
                 self.wait_for(State::Verdict, "sending password to upstream");
             }
