@@ -143,6 +143,63 @@ fn of_a_login_that_is_refused() {
     }
 }
 
+#[test]
+fn of_a_login_by_any_mechanism() {
+    if Subject::is_nginx() {
+        return;
+    }
+    let (user, password) = (b64("user"), b64(PASSWORD));
+    let plain = b64(format!("\0user\0{PASSWORD}"));
+    let ways: [(&str, &[&str]); 9] = [
+        ("imap", &["l LOGIN {4}", &format!("user {{{}}}", PASSWORD.len()), PASSWORD]),
+        ("imap", &["l AUTHENTICATE PLAIN", &plain]),
+        ("imap", &[&format!("l AUTHENTICATE PLAIN {plain}")]),
+        ("imap", &["l AUTHENTICATE LOGIN", &user, &password]),
+        ("pop3", &["AUTH PLAIN", &plain]),
+        ("pop3", &["AUTH LOGIN", &user, &password]),
+        ("smtp", &["HELO c", "AUTH PLAIN", &plain]),
+        ("smtp", &["HELO c", "AUTH LOGIN", &user, &password]),
+        ("smtp", &["HELO c", &format!("AUTH LOGIN {user}"), &password]),
+    ];
+    for (protocol, lines) in ways {
+        let upstream = UPSTREAMS.into_iter().find(|upstream| upstream.talk.name == protocol).unwrap();
+        let wire = upstream.wire("");
+        wire.auth.always(Reply::accept(wire.backend.address()).with("Auth-Pass", OTHER));
+        let mut client = wire.client();
+        for (index, line) in lines.iter().enumerate() {
+            if index > 0 {
+                client.line();
+            }
+            client.send(format!("{line}\r\n"));
+        }
+        relays(protocol, OTHER, &mut client, &mut wire.backend.accept());
+        has_forgotten(&wire, "user");
+    }
+}
+
+#[test]
+fn of_a_login_by_a_file_of_users() {
+    if Subject::is_nginx() {
+        return;
+    }
+    let users = [
+        "user:$argon2id$v=19$m=19456,t=2,p=1$uWqMiyquvboZCknrMc/xhw$lOe4I1kIX8EyPOwHVmfoS2sPEWoJJNfRq40j35hTVHs\n",
+        "user:$2b$12$x4.y3CxkSW138AGsfGZ67eqnnMwmxaCp3kU78xqcefwyFxcCUdIQG\n",
+        "user:$6$rounds=100000$4eMw.hErt/8oA3U0$Q7DlKtgc6DoNsdyspPpmP58x2iwIdop11QWA/r7vPnv7Zq9gd7y9RKLhqqCRMNqGuZpzKb58CcUybc778aQfa1\n",
+    ];
+    for users in users {
+        let wire = Wire::with(
+            &[("users".into(), users.into())],
+            "mail { server_name proxy.test; auth_users_file users; proxy_pass @backend@;
+                server { listen @main@; protocol imap; } }",
+        );
+        let mut client = wire.client();
+        client.send(login("imap", ""));
+        relays("imap", PASSWORD, &mut client, &mut wire.backend.accept());
+        has_forgotten(&wire, "user");
+    }
+}
+
 /// A login with the client's password, byte for byte, and `more` behind it.
 fn login(protocol: &str, more: &str) -> String {
     match protocol {
@@ -171,8 +228,13 @@ fn log_in_behind(
     let other = format!("{OTHER}{more}");
     wire.auth.always(Reply::accept(wire.backend.address()).with("Auth-Pass", &other));
     client.send(format!("{first}{}", login(protocol, more)));
-    let mut backend = secure(wire.backend.accept());
-    lets_in(protocol, &other, &mut backend);
+    relays(protocol, &other, client, &mut secure(wire.backend.accept()));
+}
+
+/// The backend's part of a login, and a line of the relay.
+#[track_caller]
+fn relays(protocol: &str, password: &str, client: &mut Conn, backend: &mut Conn) {
+    lets_in(protocol, password, backend);
     backend.send("there\r\n");
     client.until("there\r\n");
 }
