@@ -327,6 +327,14 @@ pub enum DialogueError {
     NoPassword,
 }
 
+/// Writes a number in decimal.
+fn digits(number: usize, put: &mut impl FnMut(u8)) {
+    if number > 9 {
+        digits(number / 10, put);
+    }
+    put(b'0' + (number % 10) as u8);
+}
+
 /// Bytes as a log line may hold them: without line ends at the end, with other control bytes as `\xNN`.
 pub fn printable(bytes: &[u8]) -> String {
     let end = bytes.iter().rposition(|b| !matches!(b, b'\r' | b'\n')).map_or(0, |last| last + 1);

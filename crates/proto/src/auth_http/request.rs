@@ -1,6 +1,6 @@
 //! The head of the request, in nginx's order and spelling.
 
-use crate::{Attempt, Dialogue, Method, Protocol, Secret};
+use crate::{Attempt, Dialogue, Method, Protocol, Secret, digits};
 
 /// What all requests to a server have in common, as it is sent.
 #[derive(Debug)]
@@ -194,7 +194,7 @@ impl Head {
 
     fn number(&mut self, name: &str, number: u32) {
         self.begin(name);
-        self.digits(number);
+        digits(number as usize, &mut |digit| self.0.append(&[digit]));
         self.0.append(b"\r\n");
     }
 
@@ -216,13 +216,6 @@ impl Head {
     fn begin(&mut self, name: &str) {
         self.0.append(name.as_bytes());
         self.0.append(b": ");
-    }
-
-    fn digits(&mut self, number: u32) {
-        if number > 9 {
-            self.digits(number / 10);
-        }
-        self.0.append(&[b'0' + (number % 10) as u8]);
     }
 }
 

@@ -13,7 +13,7 @@
 use std::mem;
 
 use crate::sasl::is_speakable;
-use crate::{BackEnd, DialogueError, Output, Progress, Secret};
+use crate::{BackEnd, DialogueError, Output, Progress, Secret, digits};
 
 const READING: &str = "reading response from upstream";
 
@@ -115,7 +115,8 @@ impl Client {
             }
             State::LeaveForUser => {
                 out.bytes.extend_from_slice(&self.user);
-                out.bytes.extend_from_slice(format!(" {{{}}}\r\n", self.password.expose().len()).as_bytes());
+                out.bytes.push(b' ');
+                say_literal(self.password.expose().len(), out);
                 self.wait_for(State::LeaveForPassword, "sending user name to upstream");
             }
             State::LeaveForPassword => {
@@ -142,7 +143,8 @@ impl Client {
 
     fn say_login(&mut self, out: &mut Output) {
         out.bytes.extend_from_slice(&self.tag);
-        out.bytes.extend_from_slice(format!("LOGIN {{{}}}\r\n", self.user.len()).as_bytes());
+        out.bytes.extend_from_slice(b"LOGIN ");
+        say_literal(self.user.len(), out);
         self.wait_for(State::LeaveForUser, "sending LOGIN command to upstream");
     }
 
@@ -162,6 +164,13 @@ impl Client {
         }
         Ok(())
     }
+}
+
+/// Announces a literal of so many bytes (RFC 9051, section 4.3).
+fn say_literal(length: usize, out: &mut Output) {
+    out.bytes.push(b'{');
+    digits(length, &mut |digit| out.bytes.push(digit));
+    out.bytes.extend_from_slice(b"}\r\n");
 }
 
 impl BackEnd for Client {
