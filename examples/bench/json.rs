@@ -66,11 +66,11 @@ mod tests {
 
     #[test]
     fn a_row() {
-        let values = [vec![2.0, 4.0], vec![1.5]];
+        let values = [vec![2.0, 4.0], vec![1.0, 3.0]];
         let row = super::row(&Row { scenario: "s".to_string(), what: "w", unit: "µs", goal: None, values });
         assert_eq!(
             row,
-            r#"{"scenario": "s", "measure": "w", "unit": "µs", "nginx": {"median": 3, "min": 2, "max": 4, "rounds": [2, 4]}, "gatepost": {"median": 1.5, "min": 1.5, "max": 1.5, "rounds": [1.5]}, "ratio": 0.5, "goal": null}"#
+            r#"{"scenario": "s", "measure": "w", "unit": "µs", "nginx": {"median": 3, "min": 2, "max": 4, "rounds": [2, 4]}, "gatepost": {"median": 2, "min": 1, "max": 3, "rounds": [1, 3]}, "ratio": 0.625, "goal": null}"#
         );
     }
 }

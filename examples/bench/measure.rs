@@ -16,6 +16,8 @@ use crate::wire::{Protocol, Security};
 
 /// How many clients log in at the same time.
 const CROWD: usize = 64;
+/// How many logins come before anything is measured.
+const WARM_UP: usize = 16;
 /// How many sessions move bulk at the same time.
 const BULK_SESSIONS: usize = 4;
 /// The smaller of the two numbers of idle sessions that are compared.
@@ -90,7 +92,8 @@ impl Bench {
         timeout(PATIENCE, work).await.context("no end")?
     }
 
-    /// Some logins, so that what is made at the first use is there. Few, so that sessions find no memory left behind.
+    /// Some logins, so that what is made at the first use is there. Few, and one after the other where memory is measured,
+    /// so that sessions find none left behind.
     async fn warm_up(&self, load: Load) -> Result<()> {
         let (protocol, security) = match load {
             Load::Logins { protocol, security, .. } => (protocol, security),
@@ -103,9 +106,17 @@ impl Bench {
         if security == Security::Resumed {
             self.clients.obtain_session(&self.proxy, protocol).await?;
         }
-        for _ in 0..CROWD / 4 {
-            self.log_in(protocol, security).await?.close().await?;
-        }
+        let at_once = if matches!(load, Load::Idle { .. } | Load::Waves { .. }) { 1 } else { WARM_UP };
+        crowd(at_once, |_| {
+            let bench = self.clone();
+            async move {
+                for _ in 0..WARM_UP / at_once {
+                    bench.log_in(protocol, security).await?.close().await?;
+                }
+                Ok(())
+            }
+        })
+        .await?;
         self.quiet().await
     }
 

@@ -92,7 +92,13 @@ pub(crate) fn scenarios(quick: bool, descriptors: usize) -> Vec<Scenario> {
     let size = if quick {
         Size { rounds: 1, time: milliseconds(250), bulk: 128 << 20, plain_sessions: 1000, tls_sessions: 500 }
     } else {
-        Size { rounds: 5, time: milliseconds(500), bulk: 512 << 20, plain_sessions: most, tls_sessions: most.min(4000) }
+        Size {
+            rounds: 15,
+            time: milliseconds(300),
+            bulk: 512 << 20,
+            plain_sessions: most,
+            tls_sessions: most.min(4000),
+        }
     };
     let mut all = logins(&size);
     all.extend(idle(&size));
@@ -139,7 +145,7 @@ fn relayed(size: &Size) -> Vec<Scenario> {
     for (name, security, openssl, aws_lc) in kinds {
         for (direction, upload) in [("download", false), ("upload", true)] {
             let load = Load::Bulk { security, upload, length: size.bulk };
-            let scenario = Scenario::new(format!("bulk {direction}, {name}"), size.rounds.min(3), load);
+            let scenario = Scenario::new(format!("bulk {direction}, {name}"), size.rounds.min(7), load);
             all.push(scenario.goal(GIGABYTE_CPU, openssl, aws_lc));
         }
     }
