@@ -1,5 +1,6 @@
 //! A new configuration: all of it, or nothing.
 
+use std::io::{self, ErrorKind};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -75,7 +76,7 @@ impl Master {
         let mut opened = opened.into_iter();
         let mut listeners = Vec::with_capacity(prepared.sockets.len());
         for socket in &prepared.sockets {
-            let descriptor: std::io::Result<OwnedFd> = match self.known(&socket.address) {
+            let descriptor: io::Result<OwnedFd> = match self.known(&socket.address) {
                 Some(open) => {
                     listen::adjust(open, socket, &|level, message| self.log(level, message));
                     open.try_clone()
@@ -88,18 +89,25 @@ impl Master {
         Ok(listeners)
     }
 
-    /// Has the worker take the configuration; where there is none, the next one will.
+    /// Has the worker take the configuration; where there is none, or none any more since it was to end with its last
+    /// session, the next one will.
     fn hand_over(&mut self, prepared: &Prepared, listeners: &Listeners) -> Result<(), Vec<String>> {
         let Some(worker) = &mut self.worker else { return Ok(()) };
-        let lost = |error: std::io::Error| vec![format!("the worker process cannot be told: {error}")];
-        worker.load(prepared, listeners).map_err(lost)?;
+        let may_be_gone = self.plan == Plan::Drain;
+        let lost = |error: io::Error| match error.kind() {
+            ErrorKind::BrokenPipe | ErrorKind::ConnectionReset | ErrorKind::UnexpectedEof if may_be_gone => Ok(()),
+            _ => Err(vec![format!("the worker process cannot be told: {error}")]),
+        };
+        if let Err(error) = worker.load(prepared, listeners) {
+            return lost(error);
+        }
         match worker.answer(Instant::now() + PATIENCE) {
             Ok(ToMaster::Ready) => Ok(()),
             Ok(ToMaster::Failed(mistakes)) => Err(mistakes),
             Err(error) => {
                 // Nobody knows what it has in force: the next one has what is good.
                 worker.kill();
-                Err(lost(error))
+                lost(error)
             }
         }
     }

@@ -10,7 +10,7 @@ use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
-use rustix::process::{Pid, Signal};
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::harness::{Backend, Conn, PATIENCE, Wanted, tls};
 use crate::running::{Running, await_some, command, command_line, free_address, session};
@@ -220,6 +220,23 @@ fn hup_brings_a_drained_worker_back() {
     drop((client, server));
     running.await_log("exited with code 0");
     running.reload_now();
+    running.client();
+    assert_ne!(running.worker(), worker);
+}
+
+/// The worker is told to end with its last session, has none, and is gone before it hears of the configuration.
+#[test]
+fn hup_while_a_drained_worker_ends() {
+    let running = Running::start("");
+    let worker = running.worker();
+    kill_process(worker, Signal::STOP).unwrap();
+    running.signal(Signal::WINCH);
+    running.await_log("signal 28");
+    let reload = command(running.prefix()).args(["-s", "reload"]).spawn().unwrap();
+    running.await_log("reconfiguring");
+    kill_process(worker, Signal::CONT).unwrap();
+    let output = reload.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", running.log());
     running.client();
     assert_ne!(running.worker(), worker);
 }
