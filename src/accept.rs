@@ -27,14 +27,13 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// After how long without such a shortage the next one is told of.
 const CALM: Duration = Duration::from_secs(60);
 
-/// Of so many connections, memory is given back when half have gone.
+/// When half of so many connections have gone, to clients and to mail servers, memory is given back.
 const MANY: usize = 500;
 
-/// The same of connections that have not logged in yet, each of which takes several times as much memory,
+/// The same for connections that have not logged in yet, each of which takes several times as much memory.
 const MANY_NEWCOMERS: usize = 8;
 
-/// but where there are more than so many connections for each of them: the more memory is in use, the longer it takes to
-/// look for what is not.
+/// But at least one for so many connections: the more memory is in use, the longer it takes to look for what is not.
 const CONNECTIONS_A_NEWCOMER: usize = 256;
 
 /// A connection nobody has looked at yet.
@@ -85,7 +84,8 @@ impl Crowd {
         taken < self.limit.load(Ordering::Relaxed) || self.send_oldest_away(own)
     }
 
-    fn welcome(&self, number: u64) -> Arc<Notice> {
+    /// Adds a connection to those who have not logged in. Gives what it hears by if it has to make room.
+    fn register(&self, number: u64) -> Arc<Notice> {
         let newcomer = Arc::<Notice>::default();
         let mut newcomers = self.newcomers();
         newcomers.insert(number, newcomer.clone());
@@ -93,7 +93,7 @@ impl Crowd {
         newcomer
     }
 
-    /// One is none any more. Tells whether it has been until now.
+    /// Removes a connection from them. Tells whether it was there: it is not if it has been sent away.
     fn settle(&self, number: u64) -> bool {
         let mut newcomers = self.newcomers();
         let was_there = newcomers.remove(&number).is_some();
@@ -235,7 +235,7 @@ impl Dispatcher {
         threads
     }
 
-    /// Gives the memory of the calling thread back when many sessions have ended, for ever.
+    /// Gives the memory of the calling thread back when many sessions or logins have ended, for ever.
     pub fn give_memory_back(&self) -> impl Future<Output = ()> + Send + use<> {
         self.crowd.tide.follow()
     }
@@ -268,7 +268,7 @@ impl Dispatcher {
         if !permit.take_one_more() {
             return;
         }
-        let newcomer = self.crowd.welcome(number);
+        let newcomer = self.crowd.register(number);
         let since = now();
         let accepted = Accepted { socket, peer, door, number, since, permit, newcomer };
         match &thread.queue {

@@ -71,7 +71,7 @@ unsafe impl GlobalAlloc for Allocator {
 const DELAY: Duration = Duration::from_millis(500);
 
 /// How often that is waited for at most.
-const DELAYS: usize = 20;
+const DELAYS: usize = 120;
 
 /// Gives back to the system what this thread does not use of what comes from mimalloc.
 pub fn give_back_own() {
@@ -92,7 +92,7 @@ fn give_back() {
 /// How many there are of something that takes memory, and whether they have become few.
 #[derive(Debug)]
 pub struct Tide {
-    /// The most since the last ebb.
+    /// The high-water mark: the most since the last ebb.
     high: AtomicUsize,
     ebbs: watch::Sender<()>,
 }
@@ -116,8 +116,8 @@ impl Tide {
         }
     }
 
-    /// There are so many now, which is fewer than before. It is an ebb if there were at least `many`: less is not worth the
-    /// trouble.
+    /// There are so many now, which is fewer than before. It is an ebb if there were at least `many`, since less is not worth
+    /// the trouble, and half of them at most are left.
     pub fn fell_to(&self, count: usize, many: usize) {
         let high = self.high.load(Ordering::Relaxed);
         let ebb = high >= many && count <= high / 2;

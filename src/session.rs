@@ -35,7 +35,7 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 /// Lives through one session. The login is in a box, which is gone once it is over: a task keeps the size of its largest
 /// state for life.
 pub fn run(accepted: Accepted) -> impl Future<Output = ()> {
-    // Written where it stays: `Box::pin` would move all of it there, and most of it is empty yet.
+    // Written where it stays, as a rule: `Box::pin` would move all of it there, and most of it is empty yet.
     let login = Box::into_pin(Box::write(Box::new_uninit(), try_log_in(accepted)));
     async move {
         let Some(proxied) = login.await else { return };

@@ -92,8 +92,8 @@ impl Bench {
         timeout(PATIENCE, work).await.context("no end")?
     }
 
-    /// Some logins, so that what is made at the first use is there. Few, and one after the other where memory is measured,
-    /// so that sessions find none left behind.
+    /// Some logins, so that what is made at the first use is there. Few, and one after the other unless logins are what is
+    /// measured, so that no memory is left behind, or has to be given back.
     async fn warm_up(&self, load: Load) -> Result<()> {
         let (protocol, security) = match load {
             Load::Logins { protocol, security, .. } => (protocol, security),
@@ -106,7 +106,7 @@ impl Bench {
         if security == Security::Resumed {
             self.clients.obtain_session(&self.proxy, protocol).await?;
         }
-        let at_once = if matches!(load, Load::Idle { .. } | Load::Waves { .. }) { 1 } else { WARM_UP };
+        let at_once = if matches!(load, Load::Logins { .. }) { WARM_UP } else { 1 };
         crowd(at_once, |_| {
             let bench = self.clone();
             async move {

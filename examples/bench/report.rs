@@ -31,7 +31,7 @@ pub(crate) struct Row {
 
 impl Row {
     /// The median of what Gatepost's figure is over nginx's in each round, if that means anything: both have been taken one
-    /// after the other, when the machine was in the same mood.
+    /// after the other, when the machine was about as fast.
     pub(crate) fn ratio(&self) -> Option<f64> {
         let [nginx, gatepost] = &self.values;
         let ratios: Vec<f64> = nginx.iter().zip(gatepost).map(|(nginx, gatepost)| gatepost / nginx).collect();
@@ -88,7 +88,7 @@ impl Report {
             let name = if row.scenario == scenario { "" } else { &row.scenario };
             scenario = &row.scenario;
             let [nginx, gatepost] = [0, 1].map(|index| figure(&row.values[index], row.unit));
-            let ratio = row.ratio().map(|ratio| format!("**{ratio:.2}**")).unwrap_or_default();
+            let ratio = row.ratio().map(|ratio| shown(ratio, row.goal)).unwrap_or_default();
             let goal = judgement(row);
             let _ = writeln!(text, "| {name} | {} | {nginx} | {gatepost} | {ratio} | {goal} |", row.what);
         }
@@ -105,6 +105,12 @@ fn judgement(row: &Row) -> String {
         (Some(goal), _) => format!("≤ {goal:.2} missed"),
         (None, _) => String::new(),
     }
+}
+
+/// With two digits behind the point, or three where two would not tell whether the goal is met.
+fn shown(ratio: f64, goal: Option<f64>) -> String {
+    let close = goal.is_some_and(|goal| (ratio - goal).abs() < 0.005);
+    if close { format!("**{ratio:.3}**") } else { format!("**{ratio:.2}**") }
 }
 
 fn figure(values: &[f64], unit: &str) -> String {
@@ -141,6 +147,13 @@ mod tests {
         assert_eq!(row(0.0, 0.0).ratio(), None);
         let rounds = Row { values: [vec![1.0, 4.0, 10.0], vec![0.7, 2.0, 9.0]], ..row(0.0, 0.0) };
         assert_eq!(rounds.ratio(), Some(0.7));
+    }
+
+    #[test]
+    fn ratios_tell_whether_the_goal_is_met() {
+        assert_eq!(shown(1.0, None), "**1.00**");
+        assert_eq!(shown(0.91, Some(0.90)), "**0.91**");
+        assert_eq!(shown(1.002, Some(1.0)), "**1.002**");
     }
 
     #[test]

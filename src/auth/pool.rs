@@ -111,7 +111,7 @@ impl Pool {
         Waiting { pool: self, address }
     }
 
-    /// Closes what has been idle on a thread for so long. Says since when the others of the thread have, if there are any.
+    /// Closes what has been idle on a thread for so long. Gives since when the one has been that is the oldest of the rest.
     fn prune(&self, thread: ThreadId, time: Duration) -> Option<Instant> {
         let now = now();
         let mut state = self.state();

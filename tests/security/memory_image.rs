@@ -69,8 +69,8 @@ fn has_forgotten(wire: &Wire, user: &str) {
     // Something that is there is found.
     assert_ne!(found(wire, &["proxy.test".to_owned()]), [""; 0]);
     // An allocator may have written on the beginning of what was freed.
-    let texts = [PASSWORD, OTHER].map(|secret| [secret[8..].to_owned(), b64(secret)[8..32].to_owned()]).concat();
-    let plain = [PASSWORD, OTHER].map(|secret| b64(format!("\0{user}\0{secret}"))[8..32].to_owned());
+    let texts = [PASSWORD, OTHER].map(|secret| [secret[16..].to_owned(), b64(secret)[16..36].to_owned()]).concat();
+    let plain = [PASSWORD, OTHER].map(|secret| b64(format!("\0{user}\0{secret}"))[16..36].to_owned());
     assert_eq!(found(wire, &[texts, plain.to_vec()].concat()), [""; 0]);
 }
 

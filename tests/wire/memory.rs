@@ -14,8 +14,8 @@ const TLS_LIMIT: usize = if cfg!(feature = "aws-lc") { 8 * 1024 } else { 17 * 10
 /// So many logins at once take their memory at the same time.
 const AT_ONCE: usize = 256;
 
-/// Bytes for each session that began with them.
-const AT_ONCE_LIMIT: usize = 1024;
+/// Bytes for each session that began with them; 4 KB if nothing were given back.
+const AT_ONCE_LIMIT: usize = 2048;
 
 /// Enough that what is paid once has been paid: code, tables, the allocator's first pages.
 const WARM_UP: usize = 20;
