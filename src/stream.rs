@@ -302,18 +302,11 @@ impl Stream {
         while drained < DRAIN {
             let now = poll_fn(|cx| {
                 scratch::with(|scratch| {
-                    let count = match &mut *self {
-                        // What the event loop has not told of yet is there all the same.
-                        Stream::Plain(socket) => {
-                            rustix::net::recv(&*socket, &mut *scratch, RecvFlags::empty()).map_or(0, |(count, _)| count)
-                        }
-                        other => {
-                            let mut buffer = ReadBuf::new(scratch);
-                            match Pin::new(other).poll_read(cx, &mut buffer) {
-                                Poll::Ready(Ok(())) => buffer.filled().len(),
-                                _ => 0,
-                            }
-                        }
+                    let mut buffer = ReadBuf::new(scratch);
+                    // Without TLS this tries, whether or not the event loop has told of input.
+                    let count = match Pin::new(&mut *self).poll_read(cx, &mut buffer) {
+                        Poll::Ready(Ok(())) => buffer.filled().len(),
+                        _ => 0,
                     };
                     scratch[..count].zeroize();
                     Poll::Ready(count)
@@ -331,7 +324,7 @@ impl Stream {
 impl AsyncRead for Stream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            // Whoever reads has been told that there is something (`poll_input`).
+            // Whoever reads has been told that there is something (`poll_input`), or does not wait to be told (`finish`).
             Stream::Plain(socket) => socket.poll_receive(cx, buf),
             Stream::Tls(stream) => stream.poll_read(cx, buf),
             Stream::Gone => Poll::Ready(Ok(())),
@@ -436,8 +429,26 @@ impl AsyncWrite for Socket {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
     use super::*;
     use crate::event_loop::testing;
+
+    #[test]
+    fn no_reset_overtakes_the_last_words_for_input_not_told_of_yet() {
+        testing::run(|| async {
+            let (mut client, server) = testing::connection().await;
+            client.write_all(b"too late").await.unwrap();
+            let mut server = Stream::Plain(server);
+            server.send(b"bye").await.unwrap();
+            server.finish().await;
+            drop(server);
+            let mut heard = Vec::new();
+            client.read_to_end(&mut heard).await.unwrap();
+            assert_eq!(heard, b"bye");
+            assert_eq!(sockopt::socket_error(&client).unwrap(), Ok(()), "no reset");
+        });
+    }
 
     #[test]
     fn small_writes_do_not_wait() {

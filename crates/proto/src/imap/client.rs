@@ -121,7 +121,7 @@ impl Client {
             }
             State::LeaveForPassword => {
                 let password = mem::take(&mut self.password);
-                // Memory that it has been in is wiped, unless it moved from there.
+                // Room for the whole line at once: memory that a password moved away from would not be wiped.
                 out.bytes.reserve(password.expose().len() + 2);
                 out.bytes.extend_from_slice(password.expose());
                 out.bytes.extend_from_slice(b"\r\n");

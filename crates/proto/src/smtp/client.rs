@@ -290,10 +290,14 @@ fn lacks_xclient(reply: &[u8]) -> bool {
     lines(reply).nth(1).is_some() && !announces(reply, b"XCLIENT")
 }
 
-/// Whether an answer to EHLO announces an extension (RFC 5321, section 4.1.1.1), named in any case of letters.
+/// Whether an answer to EHLO announces an extension (RFC 5321, section 4.1.1.1), in whatever case.
 fn announces(reply: &[u8], extension: &[u8]) -> bool {
-    let keyword = |line| <[u8]>::get(line, 4..)?.trim_ascii_end().split(|&byte| byte == b' ').next();
     lines(reply).skip(1).filter_map(keyword).any(|keyword| keyword.eq_ignore_ascii_case(extension))
+}
+
+/// The first word behind the code.
+fn keyword(line: &[u8]) -> Option<&[u8]> {
+    line.get(4..)?.trim_ascii_end().split(|&byte| byte == b' ').next()
 }
 
 fn lines(reply: &[u8]) -> impl Iterator<Item = &[u8]> {

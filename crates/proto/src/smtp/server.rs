@@ -8,8 +8,8 @@
 //!
 //! Known gap, and nginx's: PLAIN and LOGIN work whatever `smtp_auth` says.
 
+use std::mem;
 use std::sync::Arc;
-use std::{iter, mem};
 
 use super::Options;
 use super::command::{self, Command, Verb};
@@ -265,34 +265,28 @@ impl Server {
 
     /// The answer to EHLO.
     fn say_extensions(&self, out: &mut Output) {
-        let mut last = out.bytes.len();
-        let mut line = |words: &mut dyn Iterator<Item = &str>| {
+        let mut last = 0;
+        let mut line = |text: &str| {
             last = out.bytes.len();
-            say("250", out);
-            for word in words {
-                // Until it is known to be the last.
-                say(if out.bytes.len() == last + 3 { "-" } else { " " }, out);
-                say(word, out);
-            }
-            say("\r\n", out);
+            say_all(&["250-", text, "\r\n"], out);
         };
         let starttls = if self.secure { StartTls::Off } else { self.options.starttls };
-        line(&mut iter::once(self.options.server_name.as_str()));
-        self.options.capabilities.iter().for_each(|capability| line(&mut iter::once(capability.as_str())));
+        line(&self.options.server_name);
+        self.options.capabilities.iter().for_each(|capability| line(capability));
         let mut mechanisms = sasl::names(self.options.auth).peekable();
         if starttls != StartTls::Only && mechanisms.peek().is_some() {
-            line(&mut iter::once("AUTH").chain(mechanisms));
+            line(&mechanisms.fold("AUTH".to_owned(), |line, name| line + " " + name));
         }
         if starttls != StartTls::Off {
-            line(&mut iter::once("STARTTLS"));
+            line("STARTTLS");
         }
-        out.bytes[last + 3] = b' ';
+        out.bytes[last + "250".len()] = b' ';
     }
 }
 
 impl FrontEnd for Server {
     fn greet(&mut self, out: &mut Output) {
-        ["220 ", &self.options.server_name, " ESMTP ready\r\n"].iter().for_each(|part| say(part, out));
+        say_all(&["220 ", &self.options.server_name, " ESMTP ready\r\n"], out);
     }
 
     fn input(&mut self) -> &mut Input {
@@ -351,6 +345,10 @@ impl FrontEnd for Server {
 
 fn say(text: &str, out: &mut Output) {
     out.bytes.extend_from_slice(text.as_bytes());
+}
+
+fn say_all(parts: &[&str], out: &mut Output) {
+    parts.iter().for_each(|part| say(part, out));
 }
 
 #[cfg(test)]
