@@ -7,6 +7,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex};
 
 use super::bytes::diff;
+use super::listener::listen;
 use super::tls::Server;
 use super::{Conn, PATIENCE, QUIET};
 
@@ -48,7 +49,7 @@ impl Auth {
 
     /// The same on another address.
     pub(crate) fn at(address: &str, backend: SocketAddr) -> Auth {
-        let listener = TcpListener::bind(address).unwrap();
+        let listener = listen(address);
         let address = listener.local_addr().unwrap();
         let replies =
             Arc::new(Mutex::new(Replies { queue: VecDeque::new(), otherwise: Reply::accept(backend), tls: None }));

@@ -1,4 +1,4 @@
-//! A stub backend: the place where the auth server sends sessions to.
+//! The listening sockets of stubs, and a stub backend: the place where the auth server sends sessions to.
 
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::AsFd;
@@ -13,6 +13,14 @@ pub(crate) struct Backend {
     listener: TcpListener,
 }
 
+/// A listening socket, for as many connections at once as the system allows: where they do not fit, cookies take the place of
+/// the kernel's memory of them, and now and then one is refused.
+pub(super) fn listen(address: &str) -> TcpListener {
+    let listener = TcpListener::bind(address).unwrap();
+    rustix::net::listen(&listener, 4096).unwrap();
+    listener
+}
+
 impl Backend {
     /// Listens on a free port of 127.0.0.1.
     pub(crate) fn new() -> Backend {
@@ -21,7 +29,7 @@ impl Backend {
 
     /// Listens on that address.
     pub(crate) fn at(address: &str) -> Backend {
-        Backend { listener: TcpListener::bind(address).unwrap() }
+        Backend { listener: listen(address) }
     }
 
     /// Where it listens.
