@@ -79,9 +79,8 @@ pub fn give_back_own() {
     unsafe { libmimalloc_sys::mi_collect(true) }
 }
 
-/// The same, and what nobody uses of the C library's memory. Takes a few milliseconds for each 10 MB.
-fn give_back() {
-    give_back_own();
+/// The same for what nobody uses of the C library's memory, whichever thread. Takes a few milliseconds for each 10 MB.
+fn give_back_shared() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     // SAFETY: as above.
     unsafe {
@@ -94,12 +93,13 @@ fn give_back() {
 pub struct Tide {
     /// The high-water mark: the most since the last ebb.
     high: AtomicUsize,
-    ebbs: watch::Sender<()>,
+    /// Tells of each, and keeps whether what threads share is still to be given back after the last.
+    ebbs: watch::Sender<bool>,
 }
 
 impl Default for Tide {
     fn default() -> Tide {
-        Tide { high: AtomicUsize::new(0), ebbs: watch::Sender::new(()) }
+        Tide { high: AtomicUsize::new(0), ebbs: watch::Sender::new(false) }
     }
 }
 
@@ -122,17 +122,20 @@ impl Tide {
         let high = self.high.load(Ordering::Relaxed);
         let ebb = high >= many && count <= high / 2;
         if ebb && self.high.compare_exchange(high, count, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
-            self.ebbs.send_replace(());
+            self.ebbs.send_replace(true);
         }
     }
 
-    /// Gives the memory of the calling thread back after each ebb, for ever.
+    /// Gives the memory of the calling thread back after each ebb, for ever, and what all threads share if it is the first.
     pub fn follow(&self) -> impl Future<Output = ()> + Send + use<> {
-        let mut ebbs = self.ebbs.subscribe();
+        let (sender, mut ebbs) = (self.ebbs.clone(), self.ebbs.subscribe());
         async move {
             while ebbs.changed().await.is_ok() {
                 calm(&mut ebbs).await;
-                give_back();
+                give_back_own();
+                if is_first(&sender) {
+                    give_back_shared();
+                }
                 // That took its time.
                 tick();
             }
@@ -140,8 +143,18 @@ impl Tide {
     }
 }
 
+/// Whether nobody has asked this since the last ebb.
+fn is_first(ebbs: &watch::Sender<bool>) -> bool {
+    let mut is_first = false;
+    ebbs.send_if_modified(|shared| {
+        is_first = std::mem::take(shared);
+        false
+    });
+    is_first
+}
+
 /// Waits until nothing has ebbed for a while, but not for ever.
-async fn calm(ebbs: &mut watch::Receiver<()>) {
+async fn calm(ebbs: &mut watch::Receiver<bool>) {
     for _ in 0..DELAYS {
         ebbs.mark_unchanged();
         sleep(DELAY).await;
@@ -181,6 +194,21 @@ mod tests {
     }
 
     #[test]
+    fn after_each_ebb_one_is_the_first() {
+        let tide = Tide::default();
+        assert!(!is_first(&tide.ebbs), "no ebb yet");
+        for _ in 0..2 {
+            tide.rose_to(MANY);
+            tide.beside().fell_to(0, MANY);
+            assert!(!is_first(&tide.ebbs), "that was never high");
+            tide.fell_to(0, MANY);
+            let ebbs = tide.ebbs.subscribe();
+            assert_eq!([0; 3].map(|_| is_first(&tide.beside().ebbs)), [true, false, false]);
+            assert!(!ebbs.has_changed().is_ok_and(|changed| changed), "asking is no ebb");
+        }
+    }
+
+    #[test]
     fn it_is_calm_when_nothing_has_ebbed_for_a_while() {
         for (ebbs, delays) in [(0, 1), (1, 2), (3, 4), (1000, DELAYS as u32)] {
             testing::run_paused(move || async move {
@@ -189,7 +217,7 @@ mod tests {
                 event_loop::spawn(async move {
                     for _ in 0..ebbs {
                         sleep(DELAY / 2).await;
-                        sender.send_replace(());
+                        sender.send_replace(true);
                         sleep(DELAY / 2).await;
                     }
                 });
