@@ -135,6 +135,9 @@ fn enter(ssl: &mut SslRef, context: &Context) {
     ssl.param_mut().set_depth(i32::try_from(context.verify_depth).unwrap_or(i32::MAX));
 }
 
+/// The longest host name, bytes: as many as OpenSSL takes. What is done for a name grows with the square of its length.
+const LONGEST_NAME: usize = 255;
+
 /// The host name in an extension `server_name` (RFC 6066, section 3), if it is well formed. OpenSSL refuses others later.
 fn host_name(extension: &[u8]) -> Option<&[u8]> {
     let (length, list) = extension.split_first_chunk()?;
@@ -144,10 +147,11 @@ fn host_name(extension: &[u8]) -> Option<&[u8]> {
     if *kind != 0 {
         return None;
     }
-    name.get(..usize::from(u16::from_be_bytes(*length)))
+    name.get(..usize::from(u16::from_be_bytes(*length))).filter(|name| name.len() <= LONGEST_NAME)
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
@@ -161,5 +165,12 @@ mod tests {
             assert_eq!(host_name(&whole[..length]), None);
         }
         assert_eq!(host_name(b"\x00\x05\x00\x00\x03a.b"), None, "beyond the list");
+        for (length, is_name) in [(255, true), (256, false), (60_000, false)] {
+            let mut extension = u16::try_from(length + 3).unwrap().to_be_bytes().to_vec();
+            extension.push(0);
+            extension.extend(u16::try_from(length).unwrap().to_be_bytes());
+            extension.resize(extension.len() + length, b'.');
+            assert_eq!(host_name(&extension).is_some(), is_name, "{length}");
+        }
     }
 }
