@@ -1,10 +1,10 @@
 //! The line between master and worker: a pair of sockets, on which messages travel with descriptors.
 //!
-//! A message is one packet or more: the kernel takes only so many descriptors with each. The first byte of a packet says
-//! whether it is the last.
+//! A message is one packet or more: the kernel takes only so many bytes and descriptors with each. The first byte of a
+//! packet says whether it is the last.
 
 use std::io::{self, IoSlice, IoSliceMut};
-use std::mem::MaybeUninit;
+use std::mem::{MaybeUninit, take};
 use std::os::fd::{BorrowedFd, OwnedFd};
 
 use rustix::net::{
@@ -68,12 +68,13 @@ pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
 /// When the other end is gone.
 pub fn send<M: Serialize>(socket: BorrowedFd<'_>, message: &M, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
     let packed = postcard::to_allocvec(message).map_err(io::Error::other)?;
-    let mut chunks: Vec<&[BorrowedFd<'_>]> = descriptors.chunks(DESCRIPTORS).collect();
-    let last = chunks.pop().unwrap_or_default();
-    for chunk in chunks {
-        send_packet(socket, &[MORE], &[], chunk)?;
+    let (mut bodies, mut chunks) = (packed.chunks(LARGEST - 1), descriptors.chunks(DESCRIPTORS));
+    let packets = bodies.len().max(chunks.len()).max(1);
+    for packet in 1..=packets {
+        let head = if packet == packets { LAST } else { MORE };
+        send_packet(socket, &[head], bodies.next().unwrap_or_default(), chunks.next().unwrap_or_default())?;
     }
-    send_packet(socket, &[LAST], &packed, last)
+    Ok(())
 }
 
 fn send_packet(socket: BorrowedFd<'_>, head: &[u8], body: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
@@ -91,9 +92,10 @@ fn send_packet(socket: BorrowedFd<'_>, head: &[u8], body: &[u8], descriptors: &[
     }
 }
 
-/// The receiving end: keeps the descriptors of a message until it is whole.
+/// The receiving end: keeps what has come of a message until it is whole.
 #[derive(Default)]
 pub struct Inbox {
+    body: Vec<u8>,
     descriptors: Vec<OwnedFd>,
     /// Messages of one packet, without descriptors, are all that is taken.
     wary: bool,
@@ -121,10 +123,12 @@ impl Inbox {
             match packet[..length].split_first() {
                 None => return Ok(None),
                 Some((&MORE, _)) if self.wary => return Err(io::Error::other("a message that goes on")),
-                Some((&MORE, _)) => {}
-                Some((_, body)) => {
-                    let message = postcard::from_bytes(body).map_err(io::Error::other)?;
-                    return Ok(Some((message, std::mem::take(&mut self.descriptors))));
+                Some((&head, body)) => {
+                    self.body.extend(body);
+                    if head != MORE {
+                        let (body, descriptors) = (take(&mut self.body), take(&mut self.descriptors));
+                        return Ok(Some((postcard::from_bytes(&body).map_err(io::Error::other)?, descriptors)));
+                    }
                 }
             }
         }
@@ -174,6 +178,27 @@ mod tests {
         let (received, with) = inbox.receive::<ToWorker>(theirs.as_fd(), RecvFlags::empty()).unwrap().unwrap();
         assert_eq!((received, with.len()), (ToWorker::Quit, 0));
         assert!(inbox.receive::<ToWorker>(theirs.as_fd(), RecvFlags::empty()).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_message_with_many_bytes_arrives_whole() {
+        let (ours, theirs) = pair().unwrap();
+        let logs: Vec<String> = (0..3000).map(|number| format!("/var/log/{number:090}")).collect();
+        let message = ToWorker::Reopened { logs };
+        let sender = std::thread::spawn(move || {
+            for descriptors in [0, 1, 450] {
+                send(ours.as_fd(), &message, &vec![ours.as_fd(); descriptors]).unwrap();
+            }
+            message
+        });
+        let mut inbox = Inbox::default();
+        let received = [0, 1, 450].map(|descriptors| {
+            let (received, with) = inbox.receive::<ToWorker>(theirs.as_fd(), RecvFlags::empty()).unwrap().unwrap();
+            assert_eq!(with.len(), descriptors);
+            received
+        });
+        let message = sender.join().unwrap();
+        assert!(received.iter().all(|received| *received == message));
     }
 
     #[test]

@@ -44,6 +44,20 @@ fn listeners_come_and_go_and_sessions_stay() {
 }
 
 #[test]
+fn logs_with_more_in_their_names_than_fits_a_packet() {
+    let running = Running::start("");
+    let worker = running.worker();
+    let (mut client, mut server) = running.session();
+    let logs: String = (0..400).map(|number| format!("error_log {number:0200}.log;")).collect();
+    running.configure("", &format!("server {{ listen @at@; protocol imap; {logs} }}"));
+    running.reload_now();
+    running.client();
+    client.send("b NOOP\r\n");
+    server.expect("b NOOP\r\n");
+    assert_eq!(running.worker(), worker);
+}
+
+#[test]
 fn connections_are_counted_on_by_a_new_configuration() {
     let limited = |most: u32| {
         format!(
