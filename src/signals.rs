@@ -92,13 +92,19 @@ impl Received {
     /// The next one that waits in the descriptor of [`Signals`], if there is one.
     pub fn from(signals: BorrowedFd<'_>) -> Option<Received> {
         const SIZE: usize = size_of::<libc::signalfd_siginfo>();
-        let mut bytes = [0; SIZE];
-        match rustix::io::read(signals, &mut bytes) {
-            Ok(SIZE) => {}
-            _ => return None,
-        }
-        // SAFETY: the kernel has filled it in, and any bytes are one.
-        let info: libc::signalfd_siginfo = unsafe { std::mem::transmute(bytes) };
+        let info = loop {
+            let mut bytes = [0; SIZE];
+            match rustix::io::read(signals, &mut bytes) {
+                Ok(SIZE) => {}
+                _ => return None,
+            }
+            // SAFETY: the kernel has filled it in, and any bytes are one.
+            let info: libc::signalfd_siginfo = unsafe { std::mem::transmute(bytes) };
+            // That of the kernel says that a terminal has another size, and asks for nothing.
+            if (info.ssi_signo, info.ssi_code) != (libc::SIGWINCH.cast_unsigned(), libc::SI_KERNEL) {
+                break info;
+            }
+        };
         let (number, name, order) =
             orders().into_iter().find(|(number, ..)| number.cast_unsigned() == info.ssi_signo)?;
         let value = if info.ssi_code == libc::SI_QUEUE { u32::try_from(info.ssi_ptr).unwrap_or(0) } else { 0 };
@@ -115,5 +121,35 @@ impl From<Signals> for OwnedFd {
 impl AsFd for Signals {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    /// Gives this thread a signal as the kernel, or a process, would.
+    fn give(signal: libc::c_int, code: libc::c_int) {
+        // SAFETY: any bytes are a `siginfo_t`, and what the call needs of it is filled in.
+        let given = unsafe {
+            let mut info: libc::siginfo_t = std::mem::zeroed();
+            info.si_code = code;
+            let (process, thread) = (libc::getpid(), libc::gettid());
+            libc::syscall(libc::SYS_rt_tgsigqueueinfo, process, thread, signal, &raw const info)
+        };
+        assert_eq!(given, 0, "{}", io::Error::last_os_error());
+    }
+
+    #[test]
+    fn a_terminal_of_another_size_asks_for_nothing() {
+        let signals = Signals::new().unwrap();
+        give(libc::SIGWINCH, libc::SI_KERNEL);
+        assert!(signals.next().is_none());
+        give(libc::SIGWINCH, libc::SI_USER);
+        assert_eq!(signals.next().map(|signal| signal.order), Some(Order::Drain));
+        give(libc::SIGINT, libc::SI_KERNEL);
+        assert_eq!(signals.next().map(|signal| signal.order), Some(Order::Stop));
+        assert!(signals.next().is_none());
     }
 }
