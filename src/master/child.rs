@@ -7,7 +7,6 @@ use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::RecvFlags;
 
 use super::state::{Listeners, Prepared};
@@ -96,25 +95,15 @@ impl Worker {
         !self.mute
     }
 
-    /// Waits for what it says of the last configuration.
+    /// What it says of the last configuration.
     ///
     /// # Errors
-    /// When it is gone, or takes too long.
-    pub fn answer(&mut self, deadline: Instant) -> io::Result<ToMaster> {
+    /// `WouldBlock` when it says nothing yet; others when it is gone.
+    pub fn answer(&mut self) -> io::Result<ToMaster> {
         loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Err(io::ErrorKind::TimedOut.into());
-            }
-            let timeout = Timespec::try_from(left).map_err(io::Error::other)?;
-            match poll(&mut [PollFd::new(&self.socket, PollFlags::IN)], Some(&timeout)) {
-                Err(rustix::io::Errno::INTR) => continue,
-                other => other?,
-            };
-            match self.hear() {
-                Ok(answer) if self.unanswered == 0 => return Ok(answer),
-                Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
-                _ => {}
+            let answer = self.hear()?;
+            if self.unanswered == 0 {
+                return Ok(answer);
             }
         }
     }

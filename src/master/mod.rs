@@ -8,6 +8,7 @@ mod reload;
 pub mod state;
 mod upgrade;
 
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::process::Child;
 use std::time::{Duration, Instant};
@@ -46,6 +47,8 @@ pub struct Master {
     predecessor: Option<Pid>,
     /// When systemd is to hear next that we live, and how often.
     watchdog: Option<(Instant, Duration)>,
+    /// Signals that came while a worker was waited for: they have their turn after that.
+    heard: VecDeque<Received>,
     /// Who waits to hear that the first worker serves.
     waiting: Option<Waiting>,
 }
@@ -88,6 +91,7 @@ impl Master {
             name: None,
             predecessor,
             watchdog: notify::watchdog_interval().map(|interval| (Instant::now(), interval)),
+            heard: VecDeque::new(),
             waiting,
         }
     }
@@ -107,26 +111,26 @@ impl Master {
             if self.worker.is_none() && self.plan.ends_with_the_worker() {
                 return self.waiting.is_none();
             }
-            if let Some((at, interval)) = self.watchdog
-                && at <= Instant::now()
-            {
-                notify::watchdog();
-                self.watchdog = Some((Instant::now() + interval, interval));
-            }
-            self.wait();
+            let until = match self.plan {
+                Plan::Stop(by) => Some(by),
+                _ => self.start_at,
+            };
+            self.wait(until);
             self.hear_worker();
-            while let Some(signal) = self.signals.next() {
+            while let Some(signal) = self.heard.pop_front().or_else(|| self.signals.next()) {
                 self.obey(signal);
             }
         }
     }
 
-    /// Sleeps until a signal comes, the worker says something, or it is time for something.
-    fn wait(&self) {
-        let until = match self.plan {
-            Plan::Stop(by) => Some(by),
-            _ => self.start_at,
-        };
+    /// Sleeps until a signal comes, the worker says something, or it is time for something. Tells systemd that we live.
+    fn wait(&mut self, until: Option<Instant>) {
+        if let Some((at, interval)) = self.watchdog
+            && at <= Instant::now()
+        {
+            notify::watchdog();
+            self.watchdog = Some((Instant::now() + interval, interval));
+        }
         let until = until.into_iter().chain(self.watchdog.map(|(at, _)| at)).min();
         let timeout = until.map(|until| Timespec::try_from(until.saturating_duration_since(Instant::now())));
         let timeout = timeout.and_then(Result::ok);

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Resource, Rlimit, prlimit, setpriority_process};
 
+use super::child::Worker;
 use super::state::{Listeners, Prepared};
 use super::{Master, Plan};
 use crate::addr::Address;
@@ -14,6 +15,7 @@ use crate::channel::ToMaster;
 use crate::config::{self, Process, Recording};
 use crate::inherit::Inherited;
 use crate::log::{Errno, Level};
+use crate::signals::Order;
 use crate::{listen, notify, reply};
 
 /// How long a worker may take to build a configuration.
@@ -101,20 +103,50 @@ impl Master {
         if let Err(error) = worker.load(prepared, listeners) {
             return lost(error);
         }
-        match worker.answer(Instant::now() + PATIENCE) {
+        match self.await_answer() {
             Ok(ToMaster::Ready) => Ok(()),
             Ok(ToMaster::Failed(mistakes)) => Err(mistakes),
             Err(error) => {
-                // Nobody knows what it has in force: the next one has what is good.
-                worker.kill();
+                // Nobody knows what it has in force: the next one has what is good. Where there is to be none, it has its
+                // time to end.
+                if let Some(worker) = self.worker.as_mut().filter(|_| error.kind() != ErrorKind::Interrupted) {
+                    worker.kill();
+                }
                 lost(error)
             }
         }
     }
 
+    /// Waits for what the worker says of the configuration that it was given last. What is asked of the master meanwhile
+    /// waits, but for its end.
+    ///
+    /// # Errors
+    /// When the worker is gone, or takes too long; `Interrupted` when the master is to end.
+    fn await_answer(&mut self) -> io::Result<ToMaster> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            while let Some(signal) = self.signals.next() {
+                self.heard.push_back(signal);
+            }
+            if self.heard.iter().any(|signal| signal.order == Order::Stop) {
+                return Err(io::Error::new(ErrorKind::Interrupted, "it is shutting down"));
+            }
+            match self.worker.as_mut().map_or_else(|| Err(ErrorKind::UnexpectedEof.into()), Worker::answer) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                answer => return answer,
+            }
+            if deadline <= Instant::now() {
+                return Err(ErrorKind::TimedOut.into());
+            }
+            self.wait(Some(deadline));
+        }
+    }
+
     fn adopt(&mut self, prepared: Prepared, listeners: Listeners) {
-        let gone = self.listeners.iter().map(|(address, _)| address);
-        listen::remove_files(gone.filter(|address| listeners.iter().all(|(other, _)| other != *address)));
+        if !self.shares_sockets() {
+            let gone = self.listeners.iter().map(|(address, _)| address);
+            listen::remove_files(gone.filter(|address| listeners.iter().all(|(other, _)| other != *address)));
+        }
         self.listeners = listeners;
         if prepared.process.pid != self.state.process.pid
             && let Err(error) = self.pid_file.move_to(&prepared.process.pid)

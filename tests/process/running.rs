@@ -1,5 +1,6 @@
 //! A master with its worker.
 
+use std::ffi::OsString;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
@@ -35,13 +36,20 @@ impl Running {
     /// The same with these servers; `@at@` is [`Running::at`].
     #[track_caller]
     pub(crate) fn start_with(main: &str, servers: &str) -> Running {
+        Running::start_in(main, servers, &[])
+    }
+
+    /// The same with these variables in the environment.
+    #[track_caller]
+    pub(crate) fn start_in(main: &str, servers: &str, environment: &[(&str, OsString)]) -> Running {
         let backend = Backend::new();
         let auth = Auth::start(backend.address());
         let prefix = TempDir::new().unwrap();
         fs::set_permissions(prefix.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let at = free_address();
         write(prefix.path(), main, servers, at, auth.address());
-        let child = command(prefix.path()).args(["-g", "daemon off;"]).spawn().unwrap();
+        let environment = environment.iter().map(|(name, value)| (name, value));
+        let child = command(prefix.path()).envs(environment).args(["-g", "daemon off;"]).spawn().unwrap();
         let mut running = Running { backend, auth, at, child, prefix };
         running.await_listener();
         Conn::connect(running.at).line();

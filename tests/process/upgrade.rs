@@ -1,6 +1,6 @@
 //! Another binary in place of the running one, sockets from systemd, and what systemd is told.
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read as _};
 use std::net::TcpStream;
 use std::os::unix::net::UnixDatagram;
 use std::process::{Command, Stdio};
@@ -59,6 +59,28 @@ fn up_and_back_and_up() {
     running.client();
     kill_process(new, Signal::TERM).unwrap();
     await_some("end", || (!pid.exists() && !is_alive(new)).then_some(()));
+}
+
+#[test]
+fn what_the_new_binary_does_not_listen_on_any_more_is_still_there_for_the_old_one() {
+    let running = Running::start("");
+    let socket = running.prefix().join("socket");
+    let both = format!("server {{ listen @at@; listen unix:{}; protocol imap; }}", socket.display());
+    running.configure("", &both);
+    running.reload_now();
+    running.signal(Signal::USR2);
+    let new = successor(&running);
+    await_worker_of(&running, new);
+    running.configure("", "server { listen @at@; protocol imap; }");
+    running.reload_now();
+    kill_process(new, Signal::QUIT).unwrap();
+    await_some("end", || (!is_alive(new)).then_some(()));
+    let mut greeting = [0; 4];
+    std::os::unix::net::UnixStream::connect(&socket).unwrap().read_exact(&mut greeting).unwrap();
+    assert_eq!(&greeting, b"* OK");
+    // Where nobody else has it, it goes with the configuration.
+    running.reload_now();
+    assert!(!socket.exists());
 }
 
 #[test]
@@ -145,6 +167,29 @@ fn systemd_gives_sockets_and_is_told() {
     kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
     hear("STOPPING=1");
     assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn systemd_is_told_that_a_master_lives_that_waits_for_its_worker() {
+    let ears_at = tempfile::tempdir().unwrap();
+    let ears = UnixDatagram::bind(ears_at.path().join("notify")).unwrap();
+    ears.set_read_timeout(Some(PATIENCE)).unwrap();
+    let told = [("NOTIFY_SOCKET", ears_at.path().join("notify").into_os_string()), ("WATCHDOG_USEC", "20000".into())];
+    let mut running = Running::start_in("", "server { listen @at@; protocol imap; }", &told);
+    let worker = running.worker();
+    kill_process(worker, Signal::STOP).unwrap();
+    running.signal(Signal::HUP);
+    hear(&ears, "RELOADING=1");
+    for _ in 0..3 {
+        assert_eq!(hear_next(&ears), "WATCHDOG=1\n");
+    }
+    // What else is asked of it waits, but for its end: that is not put off.
+    running.signal(Signal::USR1);
+    let begin = std::time::Instant::now();
+    running.signal(Signal::TERM);
+    assert!(running.end().success());
+    assert!(begin.elapsed() < PATIENCE / 2, "{:?}", begin.elapsed());
+    running.await_log("it is shutting down");
 }
 
 /// The next that systemd is told with that word in it.
