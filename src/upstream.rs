@@ -126,6 +126,7 @@ async fn converse(
     loop {
         session.log.context.action = "reading response from upstream";
         let mut progress = Ok(Progress::More);
+        let answers = back.answers();
         let receive = stream.receive(usize::MAX, |bytes| progress = back.receive(bytes, &mut out));
         match unless_gone(session, front, receive).await? {
             Some(Ok(0)) => {
@@ -150,6 +151,10 @@ async fn converse(
             }
         }
         is_open = false;
+        // Whoever has said more than was asked is not believed in what he said.
+        if back.answers() > answers + 1 {
+            progress = Err(DialogueError::Unasked);
+        }
         match progress {
             Err(error) => return Ok(Err(error)),
             Ok(Progress::Done { to_client }) => return Ok(Ok(to_client)),
@@ -201,6 +206,7 @@ async fn unless_gone<T>(
 async fn timed_out(session: &mut Session, front: &mut dyn FrontEnd) -> Ended {
     session.log.write(Level::Error, format_args!("upstream timed out (110: Connection timed out)"));
     if now() >= session.login_end() {
+        session.count_abandoned();
         return session.turn_away(Refusal::Late).await;
     }
     session.internal_error(front).await

@@ -166,3 +166,19 @@ fn the_name_of_the_host_by_default() {
     let host = rustix::system::uname().nodename().to_string_lossy().to_lowercase();
     wire.connect().expect(format!("220 {host} ESMTP ready\r\n"));
 }
+
+#[test]
+fn an_answer_before_the_question() {
+    let wire = Wire::mail("server { listen @main@; protocol pop3; }");
+    let mut client = wire.client();
+    client.ask("USER u\r\n", "+OK\r\n").send("PASS p\r\n");
+    let mut backend = wire.backend.accept();
+    backend.send("+OK hi\r\n+OK\r\n");
+    if differs("what comes behind an answer may be taken for the next", true, false) {
+        backend.expect("USER u\r\n").ask("+OK\r\n", "PASS p\r\n").send("-ERR no\r\n");
+    }
+    backend.expect_close();
+    client.expect("-ERR internal server error\r\n").expect_close();
+    let line = differs("", "upstream sent invalid response: \"-ERR no\"", "upstream answered before it was asked");
+    wire.await_log(line);
+}

@@ -282,6 +282,9 @@ pub trait BackEnd: Send {
     fn tls_started(&mut self, out: &mut Output);
     /// What it is doing, for the log (`while ...`).
     fn action(&self) -> &'static str;
+    /// How many answers it has had, the greeting included. One for each time it said something is what was asked for: see
+    /// [`DialogueError::Unasked`].
+    fn answers(&self) -> usize;
     /// Whether the mail server, refusing, said that user or password is wrong, and not that something else is.
     fn is_bad_login(&self, error: &DialogueError) -> bool;
 }
@@ -314,6 +317,9 @@ pub enum DialogueError {
     /// Unencrypted bytes behind the answer that begins TLS. Who put them there wants them taken for encrypted ones.
     #[error("upstream sent unencrypted data behind its consent to start TLS")]
     InjectedPlaintext,
+    /// An answer to what has not been said yet. It may be meant for another command, and what comes next too.
+    #[error("upstream answered before it was asked")]
+    Unasked,
     /// `xclient on`, and the mail server does not announce XCLIENT.
     #[error(
         "upstream does not announce XCLIENT, and without it takes every client for this proxy; use \"xclient off\" if that is meant"

@@ -29,6 +29,8 @@ pub struct Client {
     starttls: bool,
     state: State,
     action: &'static str,
+    /// How many answers there were.
+    answers: usize,
     /// What was received of the answer that is waited for.
     answer: Vec<u8>,
     /// Where the last line of `answer` begins.
@@ -62,6 +64,7 @@ impl Client {
             state: State::Greeting,
             // So says nginx until the server speaks.
             action: "connecting to upstream",
+            answers: 0,
             answer: Vec::new(),
             line: 0,
             limit: buffer,
@@ -186,7 +189,9 @@ impl BackEnd for Client {
             self.answer.extend_from_slice(piece);
             bytes = rest;
             if piece.ends_with(b"\n") {
-                if self.judge()? {
+                let judged = self.judge();
+                self.answers += usize::from(judged != Ok(false));
+                if judged? {
                     let progress = self.proceed(rest, out)?;
                     if progress != Progress::More {
                         return Ok(progress);
@@ -209,6 +214,10 @@ impl BackEnd for Client {
 
     fn action(&self) -> &'static str {
         self.action
+    }
+
+    fn answers(&self) -> usize {
+        self.answers
     }
 
     /// Codes of RFC 5530.

@@ -14,6 +14,8 @@ pub struct Client {
     replies: Replies,
     starttls: bool,
     awaited: Awaited,
+    /// How many answers there were.
+    answers: usize,
     action: &'static str,
 }
 
@@ -48,6 +50,7 @@ impl Client {
             replies: Replies::new(buffer),
             starttls: false,
             awaited: Awaited::Greeting(Credentials { user, password }),
+            answers: 0,
             action: "connecting to upstream",
         })
     }
@@ -113,6 +116,7 @@ impl BackEnd for Client {
             return Err(DialogueError::InjectedPlaintext);
         }
         while let Some(reply) = self.replies.next_line()? {
+            self.answers += 1;
             if !reply.starts_with(b"+OK") {
                 return Err(self.refuse(reply));
             }
@@ -133,6 +137,10 @@ impl BackEnd for Client {
 
     fn action(&self) -> &'static str {
         self.action
+    }
+
+    fn answers(&self) -> usize {
+        self.answers
     }
 
     /// Codes of RFC 2449 and RFC 3206.

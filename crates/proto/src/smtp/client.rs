@@ -53,6 +53,8 @@ pub struct Login {
 pub struct Client {
     replies: Replies,
     awaited: Awaited,
+    /// How many answers there were.
+    answers: usize,
     commands: VecDeque<Command>,
     /// Whether TLS is still to be started.
     is_plaintext: bool,
@@ -97,6 +99,7 @@ impl Client {
         Ok(Client {
             replies: Replies::new(login.buffer),
             awaited: Awaited::Greeting,
+            answers: 0,
             commands: commands(&login)?,
             is_plaintext: login.starttls,
             is_transparent: login.envelope.is_some(),
@@ -151,6 +154,7 @@ impl BackEnd for Client {
             return Err(DialogueError::InjectedPlaintext);
         }
         while let Some(reply) = self.replies.next_multiline()? {
+            self.answers += 1;
             if !self.awaited.is_met(&reply) {
                 return Err(self.refuse(reply));
             }
@@ -177,6 +181,10 @@ impl BackEnd for Client {
 
     fn action(&self) -> &'static str {
         self.action
+    }
+
+    fn answers(&self) -> usize {
+        self.answers
     }
 
     /// RFC 4954, section 6.
