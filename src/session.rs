@@ -255,7 +255,11 @@ impl Session {
                 self.log.write(error.level(), format_args!("{error}"));
                 Err(self.internal_error(front.machine()).await)
             }
-            Err(_) => Err(self.turn_away(Refusal::Late).await),
+            Err(_) => {
+                // Who begins late enough hears of a failure in no other way.
+                self.count_abandoned();
+                Err(self.turn_away(Refusal::Late).await)
+            }
         }
     }
 

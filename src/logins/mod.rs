@@ -178,7 +178,7 @@ impl Guard {
         if !by.limit.delays(failures, 1) && !by.limit.refuses(failures, 1) {
             return Sentence::Ask;
         }
-        let users = by.good.count(keys.good, now).clamp(1, MOST_USERS);
+        let users = by.good.most(keys.good, now).clamp(1, MOST_USERS);
         if by.limit.refuses(failures, users) {
             return Sentence::Refuse(By::Address);
         }
@@ -194,10 +194,18 @@ impl Guard {
         limit.delay(earlier, 1)
     }
 
-    /// The client left before it was known: a failure of its address, if it can have had a reason not to wait.
+    /// The client left, or was sent away, before it was known: a failure, if it can have had a reason not to wait. One of
+    /// the login only where that may be refused: nobody is there to hear of it late.
     pub fn abandoned(&self, attempt: &Attempt, now: Instant) {
-        if attempt.asked.is_some_and(|asked| now < asked + PATIENCE) {
-            self.count_address(attempt, now);
+        if attempt.asked.is_none_or(|asked| now >= asked + PATIENCE) {
+            return;
+        }
+        self.good_pairs.lessen(attempt.pair);
+        self.count_address(attempt, now);
+        if let (Some((failures, limit)), Some(key)) = (&self.by_login, attempt.login)
+            && limit.refuse.is_some()
+        {
+            failures.add(key, now);
         }
     }
 

@@ -66,10 +66,21 @@ impl Table {
 
     /// How often it happened.
     pub fn count(&self, key: Key, now: Instant) -> u32 {
+        let (now, before) = self.counts(key, now);
+        now + before
+    }
+
+    /// The same where what happens in each window is the same things again: as many as there were in one of the two.
+    pub fn most(&self, key: Key, now: Instant) -> u32 {
+        let (now, before) = self.counts(key, now);
+        now.max(before)
+    }
+
+    fn counts(&self, key: Key, now: Instant) -> (u32, u32) {
         let moment = self.moment(now);
         let sets = self.sets();
         let entry = sets[index(key)].iter().flat_map(|set| set.iter()).find(|entry| entry.key == key.0);
-        entry.map_or(0, |entry| entry.count(moment))
+        entry.map_or((0, 0), |entry| entry.counts(moment))
     }
 
     /// It happened: how often now.
@@ -134,21 +145,28 @@ fn index(key: Key) -> usize {
 
 impl Entry {
     fn count(&self, moment: Moment) -> u32 {
-        let (now, before) = match moment.window.saturating_sub(self.window) {
+        let (now, before) = self.counts(moment);
+        now + before
+    }
+
+    /// In the window of that moment, and what is left of the one before.
+    fn counts(&self, moment: Moment) -> (u32, u32) {
+        let (now, before) = self.windows(moment.window);
+        (u32::from(now), (u32::from(before) * moment.rest).div_ceil(1000))
+    }
+
+    fn windows(&self, window: u32) -> (u16, u16) {
+        // The clock of another thread may be a little behind that of the one which was here last.
+        match window.saturating_sub(self.window) {
             0 => (self.now, self.before),
             1 => (0, self.now),
             _ => (0, 0),
-        };
-        u32::from(now) + (u32::from(before) * moment.rest).div_ceil(1000)
+        }
     }
 
     fn advance(&mut self, window: u32) {
-        let (now, before) = match window.saturating_sub(self.window) {
-            0 => (self.now, self.before),
-            1 => (0, self.now),
-            _ => (0, 0),
-        };
-        *self = Entry { key: self.key, window, now, before };
+        let (now, before) = self.windows(window);
+        *self = Entry { key: self.key, window: window.max(self.window), now, before };
     }
 }
 
@@ -178,6 +196,17 @@ mod tests {
         assert_eq!(table.add(key, start + Duration::from_secs(90)), 6);
         assert_eq!(table.count(key, start + Duration::from_secs(150)), 1);
         assert_eq!(table.add(key, start + Duration::from_secs(86400)), 1);
+    }
+
+    #[test]
+    fn a_thread_whose_clock_is_behind_changes_nothing_of_what_was_counted() {
+        let (table, start) = table();
+        let key = table.key(&"a");
+        let (before, after) = (start + MINUTE - Duration::from_millis(1), start + MINUTE);
+        for moment in [before, before, before, after, before] {
+            table.add(key, moment);
+        }
+        assert_eq!(table.count(key, after), 5);
     }
 
     #[test]

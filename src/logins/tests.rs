@@ -135,8 +135,9 @@ fn that_has_an_end_however_many_users_there_seem_to_be() {
 }
 
 #[test]
-fn who_does_not_wait_for_the_answer_has_failed_as_an_address() {
-    let (guard, now) = (guard(limit(1, 2), limit(1, 1)), Instant::now());
+fn who_does_not_wait_for_the_answer_has_failed() {
+    let by_login = Limit { delay: Some(1), refuse: None, within: MINUTE };
+    let (guard, now) = (guard(limit(1, 2), Some(by_login)), Instant::now());
     let joe = attempt(&guard, "192.0.2.1", "joe");
     guard.abandoned(&joe, now);
     guard.abandoned(&Attempt { asked: Some(now), ..joe }, now + PATIENCE);
@@ -145,7 +146,41 @@ fn who_does_not_wait_for_the_answer_has_failed_as_an_address() {
         guard.abandoned(&Attempt { asked: Some(now), ..joe }, now);
         assert_eq!(guard.judge(&joe, now), expected);
     }
-    assert_eq!(guard.judge(&attempt(&guard, "192.0.2.2", "joe"), now), Sentence::Ask);
+    let elsewhere = attempt(&guard, "192.0.2.2", "joe");
+    assert_eq!(guard.failed(&elsewhere, now), None, "the login has not: nobody was there to hear of it late");
+}
+
+#[test]
+fn who_does_not_wait_has_failed_as_a_login_where_that_may_be_refused() {
+    let (guard, now) = (guard(None, limit(1, 2)), Instant::now());
+    for expected in [Sentence::Ask, Sentence::Ask, Sentence::Refuse(By::Login)] {
+        let joe = attempt(&guard, "192.0.2.1", "joe");
+        assert_eq!(guard.judge(&joe, now), expected);
+        guard.abandoned(&Attempt { asked: Some(now), ..joe }, now);
+    }
+}
+
+#[test]
+fn who_does_not_wait_does_not_guess_for_ever_at_a_login_that_was_good_there() {
+    let (guard, now) = (guard(limit(1, 2), None), Instant::now());
+    succeed(&guard, "192.0.2.1", "joe", "joe", now);
+    let joe = attempt(&guard, "192.0.2.1", "joe");
+    for _ in 0..FAILURES_OF_GOOD {
+        assert_eq!(guard.judge(&joe, now), Sentence::Ask);
+        guard.abandoned(&Attempt { asked: Some(now), ..joe }, now);
+    }
+    assert_eq!(guard.judge(&joe, now), Sentence::Refuse(By::Address));
+}
+
+#[test]
+fn one_user_that_logs_in_again_and_again_is_one() {
+    let (guard, start) = (guard(limit(10, 100), None), Instant::now());
+    for half_minutes in 0..10 {
+        succeed(&guard, "192.0.2.1", "joe", "joe", start + half_minutes * MINUTE / 2);
+    }
+    let now = start + 5 * MINUTE;
+    assert_eq!(fail(&guard, "192.0.2.1", 10, now), Sentence::Wait(seconds(1)));
+    assert_eq!(fail(&guard, "192.0.2.1", 90, now), Sentence::Refuse(By::Address));
 }
 
 #[test]

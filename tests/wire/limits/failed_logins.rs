@@ -110,6 +110,24 @@ fn who_leaves_before_the_answer_has_failed() {
 }
 
 #[test]
+fn who_begins_too_late_for_the_answer_has_failed() {
+    let more = "login_timeout 1s; limit_login address delay=off refuse=2; limit_login login off;";
+    let Some(wire) = IMAP.wire(&format!("{STRICT} {more}")) else { return };
+    wire.auth.reply(Reply::ByHand);
+    let mut client = wire.client();
+    client.send("a LOGIN u p\r\n");
+    let _request = wire.auth.request();
+    client.expect("* BYE Login timed out\r\n").expect_close();
+    let mut client = wire.client();
+    client.send("a LOGIN u p\r\n");
+    wire.auth.request();
+    let mut backend = wire.backend.accept();
+    backend.ask("* OK\r\n", "a LOGIN {1}\r\n");
+    client.expect("* BYE Login timed out\r\n").expect_close();
+    is_refused(&wire, &IMAP);
+}
+
+#[test]
 fn what_a_mail_server_says_of_another_password_does_not_count() {
     let Some(wire) = IMAP.wire(&format!("{STRICT} limit_login address delay=off refuse=1; limit_login login off;"))
     else {
