@@ -382,6 +382,20 @@ mod tests {
     }
 
     #[test]
+    fn a_connection_that_breaks_while_bulk_comes_from_it_is_seen_to_break() {
+        testing::run(|| async {
+            let ((client, ours), (_upstream, theirs)) = (connect().await, connect().await);
+            let mut relay = Relay::new(ours, theirs, Vec::new(), Vec::new(), LIMITS);
+            relay.up.bulk = true;
+            socket2::SockRef::from(&client).set_linger(Some(Duration::ZERO)).unwrap();
+            drop(client);
+            let end = relay.run().await;
+            let is_reset = |error: &io::Error| error.kind() == io::ErrorKind::ConnectionReset;
+            assert!(matches!(&end, End::Broken(Side::Client, error) if is_reset(error)), "{end:?}");
+        });
+    }
+
+    #[test]
     fn urgent_data_is_left_out_and_stops_nothing() {
         testing::run(|| async {
             const HALF: usize = 4 * 1024 * 1024;

@@ -11,6 +11,7 @@ use std::task::{Context, Poll, ready};
 
 use crate::event_loop::Interest;
 use crate::stream::Socket;
+use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, SpliceFlags};
 
 /// How much is asked for at once, bytes, and so the most that a destination which takes no more makes us keep. Twice as
@@ -70,22 +71,30 @@ pub(super) struct Moved {
     pub(super) left: Vec<u8>,
 }
 
-/// Moves what can be moved now from one socket to another. Gives nothing where that is nothing, for whatever reason: then
-/// it is for a common read to find out why. There may be an end, an error, a kernel or a filter that does not splice, or
-/// urgent data, where splice(2) stops and recv(2) goes on. The socket therefore stays ready.
+/// Moves what can be moved now from one socket to another. Gives nothing where that is nothing: then it is for a common
+/// read to find out why. There may be an end, a kernel or a filter that does not splice, or urgent data, where splice(2)
+/// stops and recv(2) goes on. The socket therefore stays ready.
 ///
 /// # Errors
-/// When bytes got lost in the pipe.
+/// When the connection that the bytes come from broke: the kernel tells that once. When bytes got lost in the pipe.
 pub(super) fn pass(cx: &mut Context<'_>, from: &Socket, to: &Socket) -> Poll<io::Result<Option<Moved>>> {
     ready!(from.poll_ready(cx, Interest::Readable));
     let Some(pipe) = Pipe::take() else { return Poll::Ready(Ok(None)) };
     match rustix::pipe::splice(from, None, &pipe.write, None, LENGTH, FLAGS) {
         Ok(received) if received > 0 => Poll::Ready(send(pipe, received, to).map(Some)),
-        _ => {
+        other => {
             pipe.put_back();
-            Poll::Ready(Ok(None))
+            Poll::Ready(match other {
+                Err(error) if !is_of_splice(error) => Err(error.into()),
+                _ => Ok(None),
+            })
         }
     }
+}
+
+/// Whether an error says no more than that there is nothing to splice, or that it cannot be done so.
+fn is_of_splice(error: Errno) -> bool {
+    [Errno::AGAIN, Errno::INTR, Errno::INVAL, Errno::NOSYS, Errno::PERM, Errno::NOMEM].contains(&error)
 }
 
 /// Moves on what was received. What cannot be spliced to the destination is left, and a common write finds out why.
