@@ -23,6 +23,7 @@ impl Session {
                 self.stream = stream.into();
                 self.service = door.services[chosen].clone();
                 self.log.follow(&self.service.log);
+                self.recognise();
             }
             Ok(Err(error)) => {
                 self.log.write(error.level(), format_args!("{error}"));

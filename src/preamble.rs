@@ -38,8 +38,8 @@ pub async fn begin(accepted: Accepted) -> Result<Box<Session>, Ended> {
         }
     };
     let deadline = since + service.conf.timeout.min(service.conf.limits.login_timeout);
-    let client = auth::Client { address: peer, host: None, proxy_protocol: None, tls: None };
-    let session = Session { stream, door, service, log, client, permit, deadline, since, attempt: None };
+    let client = auth::Client { address: peer.clone(), host: None, proxy_protocol: None, tls: None };
+    let session = Session { stream, door, service, log, client, peer, permit, deadline, since, attempt: None };
     let mut session = Box::new(session);
     if session.door.endpoint.proxy_protocol {
         session.read_proxy_header().await?;
@@ -113,21 +113,25 @@ impl Session {
         }
     }
 
-    /// Believes what the header says of the client, where it comes from somebody to be believed (`set_real_ip_from`).
     fn introduce(&mut self, addresses: Option<Addresses>) {
         let Some(Addresses { source, destination }) = addresses else { return };
-        let trusted = self.service.conf.real_ip_from.iter().any(|network| network.contains(&self.client.address));
-        if trusted {
-            self.client.address = Address::Ip(source);
-            self.log.context.client = self.client.address.host();
-        }
         self.client.proxy_protocol = Some((Address::Ip(source), Address::Ip(destination)));
+        self.recognise();
+    }
+
+    /// Believes what the PROXY protocol header said of the client, where the server block believes whom it came from
+    /// (`set_real_ip_from`).
+    pub fn recognise(&mut self) {
+        let Some((source, _)) = &self.client.proxy_protocol else { return };
+        let is_trusted = self.service.conf.real_ip_from.iter().any(|network| network.contains(&self.peer));
+        self.client.address = if is_trusted { source.clone() } else { self.peer.clone() };
+        self.log.context.client = self.client.address.host();
     }
 }
 
 impl Session {
     /// Finds out what an SMTP client is called (`resolver`).
-    async fn look_up_host(&mut self) -> Result<(), Ended> {
+    pub async fn look_up_host(&mut self) -> Result<(), Ended> {
         if self.service.conf.protocol() != Protocol::Smtp {
             return Ok(());
         }

@@ -110,6 +110,8 @@ pub struct Session {
     pub log: SessionLog,
     /// Who the client is.
     pub client: auth::Client,
+    /// Who is at the other end of the connection: the client, or a proxy that speaks for it.
+    pub peer: Address,
     /// Its place among the connections.
     pub permit: Permit,
     /// When the client's patience with us, or ours with it, ends: see [`Session::allow`].
@@ -122,7 +124,7 @@ pub struct Session {
 
 async fn log_in(accepted: Accepted) -> Result<Proxied, Ended> {
     let mut session = preamble::begin(accepted).await?;
-    let mut front = session.front_end()?;
+    let mut front = session.front_end(None)?;
     preamble::delay_greeting(&mut session, &mut front).await?;
     session.greet(&mut front).await?;
     loop {
@@ -157,13 +159,24 @@ impl Front {
     fn take_input(&mut self) -> Vec<u8> {
         self.machine().input().take()
     }
+
+    /// The challenge that the client was greeted with, and keeps.
+    fn challenge(&self) -> Option<String> {
+        match self {
+            Front::Pop3(server) => server.challenge().map(str::to_owned),
+            Front::Imap(_) | Front::Smtp(_) => None,
+        }
+    }
 }
 
 impl Session {
-    fn front_end(&self) -> Result<Front, Ended> {
+    fn front_end(&self, challenge: Option<String>) -> Result<Front, Ended> {
         let conf = &self.service.conf;
-        let salt =
-            if conf.front_end.challenges() { crate::salt::new(&conf.server_name).ok_or(Ended)? } else { String::new() };
+        let salt = match challenge {
+            Some(challenge) => challenge,
+            None if conf.front_end.challenges() => crate::salt::new(&conf.server_name).ok_or(Ended)?,
+            None => String::new(),
+        };
         let mut front = match &conf.front_end {
             config::FrontEnd::Imap(options) => Front::Imap(imap::Server::new(options.clone(), salt)),
             config::FrontEnd::Pop3(options) => Front::Pop3(pop3::Server::new(options.clone(), salt)),
@@ -215,9 +228,10 @@ impl Session {
             front.machine().tls_started();
         } else {
             let tally = *front.machine().tally();
-            *front = self.front_end()?;
+            *front = self.front_end(front.challenge())?;
             *front.machine().tally() = tally;
             self.admit().await?;
+            self.look_up_host().await?;
         }
         self.log.context.action = "in auth state";
         self.allow(self.service.conf.timeout);

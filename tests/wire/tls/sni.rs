@@ -1,8 +1,8 @@
 //! Server blocks on one address, chosen by the name that a client asks for; nginx's mail proxy does not have it.
 
-use super::{IMAP, PROTOCOLS, Talk, certificate};
+use super::{IMAP, PROTOCOLS, SMTP, Talk, certificate};
 use crate::harness::tls::Client;
-use crate::harness::{Conn, Identity, Subject, Wanted, Wire};
+use crate::harness::{Conn, Dns, Identity, Subject, Wanted, Wire};
 
 /// Three servers on `@main@`; the header `X-Server` tells which one a client came to.
 #[track_caller]
@@ -111,6 +111,75 @@ fn each_has_its_own_settings() {
     assert_eq!(old.ssl().version_str(), "TLSv1.2");
     assert_eq!(old.ssl().current_cipher().unwrap().name(), "ECDHE-ECDSA-AES128-SHA");
     assert_eq!(capability(Client::new().name("open.test"), "OPEN").ssl().version_str(), "TLSv1.3");
+}
+
+#[test]
+fn whom_a_proxy_protocol_header_is_believed_from_goes_with_the_name() {
+    if Subject::is_nginx() {
+        return;
+    }
+    let wire = super::wire(
+        "server { listen @main@ ssl proxy_protocol; protocol imap; server_name first.test; }
+         server { listen @main@ ssl proxy_protocol; protocol imap; server_name trusting.test;
+                  set_real_ip_from 127.0.0.1; deny 203.0.113.9; }",
+    );
+    let come = |name, address: &str| {
+        let mut conn = wire.connect();
+        conn.send(format!("PROXY TCP4 {address} 198.51.100.7 4711 143\r\n"));
+        conn.tls(Client::new().name(name))
+    };
+    for (name, seen) in [("first.test", "127.0.0.1"), ("trusting.test", "192.0.2.1")] {
+        let mut client = come(name, "192.0.2.1");
+        IMAP.greeted(&mut client).send(IMAP.login);
+        assert_eq!(wire.auth.request().header("Client-IP").unwrap(), seen, "{name}");
+    }
+    come("trusting.test", "203.0.113.9").expect("* BYE Access denied\r\n").expect_close();
+    let line = wire.await_log("access forbidden by rule");
+    assert!(line.contains("client: 203.0.113.9"), "{line}");
+    IMAP.greeted(&mut come("first.test", "203.0.113.9"));
+}
+
+#[test]
+fn the_challenge_of_the_greeting_is_good_for_all() {
+    if Subject::is_nginx() {
+        return;
+    }
+    let wire = super::wire(
+        "pop3_auth plain apop; starttls on;
+         server { listen @main@; protocol pop3; server_name first.test; }
+         server { listen @main@; protocol pop3; server_name second.test; }",
+    );
+    for name in ["first.test", "second.test"] {
+        let mut conn = wire.connect();
+        let greeting = conn.line();
+        let challenge = greeting.trim_end().rsplit(' ').next().unwrap();
+        conn.ask("STLS\r\n", "+OK\r\n");
+        let mut client = conn.tls(Client::new().name(name));
+        client.send("APOP joe 0123456789abcdef0123456789abcdef\r\n");
+        assert_eq!(wire.auth.request().header("Auth-Salt").unwrap(), challenge, "{name}");
+    }
+}
+
+#[test]
+fn the_resolver_is_that_of_the_server_with_the_name() {
+    if Subject::is_nginx() {
+        return;
+    }
+    let dns = Dns::start("1.0.0.127.in-addr.arpa PTR mail.client.test\nmail.client.test A 127.0.0.1");
+    let wire = super::wire(&format!(
+        "starttls on;
+         server {{ listen @main@; protocol smtp; server_name first.test; }}
+         server {{ listen @main@; protocol smtp; server_name second.test; resolver {}; }}",
+        dns.address()
+    ));
+    for (name, host) in [("first.test", "[UNAVAILABLE]"), ("second.test", "mail.client.test")] {
+        let mut conn = wire.connect();
+        conn.line();
+        conn.ask(SMTP.starttls[0], SMTP.starttls[1]);
+        let mut client = conn.tls(Client::new().name(name));
+        client.send(SMTP.login);
+        assert_eq!(wire.auth.request().header("Client-Host").unwrap(), host, "{name}");
+    }
 }
 
 #[test]

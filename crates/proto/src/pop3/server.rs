@@ -68,6 +68,12 @@ impl Server {
         }
     }
 
+    /// The challenge that the greeting tells, if it tells one.
+    pub fn challenge(&self) -> Option<&str> {
+        let auth = self.options.auth;
+        (auth.apop || auth.cram_md5).then_some(&*self.salt)
+    }
+
     /// Handles one line, and returns what the caller has to do, if anything.
     fn line(&mut self, line: &[u8], out: &mut Output) -> Option<Step> {
         let answer = match mem::take(&mut self.state) {
@@ -215,11 +221,10 @@ impl Server {
 
 impl FrontEnd for Server {
     fn greet(&mut self, out: &mut Output) {
-        let auth = self.options.auth;
         out.bytes.extend_from_slice(b"+OK POP3 ready");
-        if auth.apop || auth.cram_md5 {
+        if let Some(challenge) = self.challenge() {
             out.bytes.push(b' ');
-            out.bytes.extend_from_slice(self.salt.as_bytes());
+            out.bytes.extend_from_slice(challenge.as_bytes());
         }
         out.bytes.extend_from_slice(b"\r\n");
     }
