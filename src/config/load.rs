@@ -292,9 +292,17 @@ impl<'a> Loader<'a> {
                 Mail { mail, servers, error_log: &process.error_log, system: self.system, paths: self.paths }.merge()?
             }
         };
+        let sockets = sockets(&servers);
+        let (connections, listening) = (self.main.worker_connections, sockets.len());
+        if let Some(connections) = connections.filter(|most| *most <= listening as u64) {
+            let message = format!("{connections} worker_connections are not enough for {listening} listening sockets");
+            self.diagnostics.error(&Place::Nowhere, message);
+            return None;
+        }
         Some(Config {
             process,
-            sockets: sockets(&servers),
+            has_mail: self.mail.is_some(),
+            sockets,
             servers: servers.into_iter().map(|one| one.server).collect(),
         })
     }

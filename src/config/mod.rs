@@ -53,6 +53,8 @@ pub use system::{Machine, SharedFiles};
 pub struct Config {
     /// Everything outside `mail {}`.
     pub process: Process,
+    /// Whether there is a `mail {}` at all.
+    pub has_mail: bool,
     /// The sockets to listen on.
     pub sockets: Vec<Socket>,
     /// The `server` blocks of `mail {}` in the order of the file.

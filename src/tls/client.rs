@@ -171,6 +171,8 @@ fn expect_name(ssl: &mut SslRef, name: &Name) -> Result<(), ErrorStack> {
     let wanted = ssl.param_mut();
     wanted.set_hostflags(X509CheckFlags::NO_PARTIAL_WILDCARDS);
     match name {
+        // To OpenSSL that would be any.
+        Name::Host(name) if name.is_empty() => Err(ErrorStack::get()),
         Name::Host(name) | Name::Nameless(name) => wanted.set_host(name),
         Name::Ip(ip) => wanted.set_ip(*ip),
     }

@@ -1,6 +1,6 @@
 //! Directives of the main level and of `events`.
 
-use crate::runner::{At, Row, differs, row};
+use crate::runner::{At, Row, differs, row, since_version};
 
 pub(crate) const ROWS: &[Row] = &[
     row(At::Main, "worker_processes auto;", &[]),
@@ -35,6 +35,11 @@ pub(crate) const ROWS: &[Row] = &[
     row(At::Whole, "events { } events { }", &[r#"[emerg] "events" directive is duplicate in @:2"#]),
     row(At::Whole, "events { }\nmail { }\nmail { }", &[r#"[emerg] "mail" directive is duplicate in @:4"#]),
     differs("nginx insists on events", At::Whole, "", &[]),
+    row(
+        At::Whole,
+        "events { worker_connections 1; } mail { server { listen 14301; protocol imap; auth_http 127.0.0.1; } }",
+        &["[emerg] 1 worker_connections are not enough for 1 listening sockets"],
+    ),
     // Without effect here, but checked.
     row(At::Main, "timer_resolution x;", &[r#"[emerg] "timer_resolution" directive invalid value in @:2"#]),
     row(At::Main, "debug_points STOP;", &[]),
@@ -57,6 +62,7 @@ pub(crate) const ROWS: &[Row] = &[
         "pcre_jit maybe;",
         &[r#"[emerg] invalid value "maybe" in "pcre_jit" directive, it must be "on" or "off" in @:2"#],
     ),
+    since_version((1, 27, 4), At::Main, "ssl_object_cache_inheritable off;", &[]),
     differs("nginx only where it was built with threads", At::Main, "thread_pool default threads=2;", &[]),
     differs(
         "nginx only where it was built with threads",

@@ -331,6 +331,12 @@ pub(crate) const UPSTREAM: &[Row] = &[
         &[r#"[emerg] no "proxy_ssl_name" is defined for "proxy_pass unix:/s" in @:9"#],
     ),
     differs(
+        "nginx has none",
+        At::Server,
+        "proxy_ssl on; proxy_ssl_name .;",
+        &[r#"[emerg] invalid name "." in "proxy_ssl_name" in @:9"#],
+    ),
+    differs(
         "not in nginx",
         At::Server,
         "auth_users_file users; proxy_ssl on; proxy_pass unix:/s; proxy_ssl_name a;",

@@ -68,6 +68,16 @@ pub fn repeated(slot: &mut Vec<String>, call: &mut Call<'_>) -> Outcome {
     Ok(())
 }
 
+/// `*_ssl_name name;`
+pub fn name(slot: &mut Option<String>, call: &Call<'_>) -> Outcome {
+    call.text(slot)?;
+    // To OpenSSL none is as good as any.
+    match slot.as_deref() {
+        Some(text @ ("" | ".")) => Err(format!("invalid name \"{text}\" in \"{}\"", call.name)),
+        _ => Ok(()),
+    }
+}
+
 /// `*_ssl_password_file file;`, which is read at once: it may be a pipe.
 pub fn password_file(slot: &mut Option<Vec<Secret>>, call: &mut Call<'_>) -> Outcome {
     call.once(slot)?;

@@ -49,6 +49,7 @@ mod tests {
     #[test]
     fn names_and_addresses() {
         assert_eq!(Name::parse("mail.example."), Name::Host("mail.example".into()));
+        assert_eq!(Name::parse("."), Name::Host(String::new()));
         assert_eq!(Name::parse("192.0.2.1"), Name::Ip("192.0.2.1".parse().unwrap()));
         assert_eq!(Name::parse("[2001:db8::1]"), Name::Ip("2001:db8::1".parse().unwrap()));
         assert_eq!(Name::parse("2001:db8::1").to_string(), "2001:db8::1");
