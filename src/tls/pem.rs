@@ -140,12 +140,24 @@ fn key(path: &Path, passwords: &[Secret], files: &dyn Files) -> Result<PKey<Priv
         return Err(fail(format!("loading \"{scheme}:...\" certificate keys is not supported")));
     }
     let pem = read(path, files).map_err(fail)?;
-    decrypt(&pem, passwords).map_err(|errors| fail(error::failed("PEM_read_bio_PrivateKey()", &errors)))
+    decrypt(&pem, passwords).map_err(fail)
 }
 
-/// Without a password it is OpenSSL that asks, on the terminal, as with nginx.
-fn decrypt(pem: &[u8], passwords: &[Secret]) -> Result<PKey<Private>, openssl::error::ErrorStack> {
-    let Some((last, others)) = passwords.split_last() else { return PKey::private_key_from_pem(pem) };
+/// Without a password an encrypted key is a mistake. nginx has OpenSSL ask on the terminal; who reads keys here are a
+/// master that others wait for, and a worker without a terminal.
+fn decrypt(pem: &[u8], passwords: &[Secret]) -> Result<PKey<Private>, String> {
+    let failed = |errors| error::failed("PEM_read_bio_PrivateKey()", &errors);
+    let Some((last, others)) = passwords.split_last() else {
+        let mut is_encrypted = false;
+        let key = PKey::private_key_from_pem_callback(pem, |_| {
+            is_encrypted = true;
+            Ok(0)
+        });
+        return key.map_err(|errors| match is_encrypted {
+            true => "it is encrypted, and no \"..._password_file\" has its password".to_string(),
+            false => failed(errors),
+        });
+    };
     let try_one = |password: &Secret| {
         PKey::private_key_from_pem_callback(pem, |buffer| {
             let length = password.expose().len().min(buffer.len());
@@ -153,5 +165,27 @@ fn decrypt(pem: &[u8], passwords: &[Secret]) -> Result<PKey<Private>, openssl::e
             Ok(length)
         })
     };
-    others.iter().find_map(|password| try_one(password).ok()).map_or_else(|| try_one(last), Ok)
+    others.iter().find_map(|password| try_one(password).ok()).map_or_else(|| try_one(last), Ok).map_err(failed)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use openssl::symm::Cipher;
+
+    use super::*;
+
+    #[test]
+    fn an_encrypted_key_needs_its_password_and_asks_nobody() {
+        let key = PKey::from_rsa(openssl::rsa::Rsa::generate(2048).unwrap()).unwrap();
+        let plain = key.private_key_to_pem_pkcs8().unwrap();
+        let encrypted = key.private_key_to_pem_pkcs8_passphrase(Cipher::aes_256_cbc(), b"sesame").unwrap();
+        let [wrong, right] = [b"wrong", &b"sesame"[..]].map(Secret::from);
+        assert!(decrypt(&plain, &[]).is_ok());
+        assert!(decrypt(&encrypted, &[wrong.clone(), right]).is_ok());
+        let why = |pem, passwords: &[Secret]| decrypt(pem, passwords).err().unwrap();
+        assert_eq!(why(&encrypted, &[]), "it is encrypted, and no \"..._password_file\" has its password");
+        assert!(why(&encrypted, &[wrong]).starts_with("PEM_read_bio_PrivateKey() failed"));
+        assert!(why(b"", &[]).starts_with("PEM_read_bio_PrivateKey() failed"));
+    }
 }
