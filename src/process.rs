@@ -150,9 +150,13 @@ impl PidFile {
         Ok(())
     }
 
-    /// Removes it. Where that is not allowed any more, since the process gave its rights away, it is emptied, so that
-    /// nobody sends a signal to whoever has our number next.
+    /// Removes it, unless it is another's by now, who was started while this one ended. Where that is not allowed any more,
+    /// since the process gave its rights away, it is emptied, so that nobody sends a signal to whoever has our number next.
     pub fn remove(&self) {
+        let number = std::fs::read_to_string(&self.path).ok().and_then(|text| text.trim().parse().ok());
+        if number.is_some_and(|number: u32| number != std::process::id()) {
+            return;
+        }
         if std::fs::remove_file(&self.path).is_err() {
             let _ = self.file.set_len(0);
         }

@@ -1,5 +1,7 @@
 //! A new configuration: all of it, or nothing.
 
+use std::cell::RefCell;
+use std::fmt;
 use std::io::{self, ErrorKind};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -44,9 +46,7 @@ impl Master {
         let prepared = self.prepare()?;
         let is_new = |socket: &&config::Socket| self.known(&socket.address).is_none();
         let new: Vec<&config::Socket> = prepared.sockets.iter().filter(is_new).collect();
-        let opened = listen::open_all(&new, &mut Inherited::default(), &|level, message| self.log(level, message));
-        let refused = || vec!["the listening sockets of the new configuration cannot be opened".to_string()];
-        let opened = opened.ok_or_else(refused)?;
+        let opened = self.open(&new)?;
         let taken = self.join(&prepared, opened).and_then(|listeners| {
             self.hand_over(&prepared, &listeners)?;
             Ok(listeners)
@@ -62,10 +62,29 @@ impl Master {
         let Some(config) = loaded.config else {
             return Err(loaded.diagnostics.iter().map(ToString::to_string).collect());
         };
+        if !config.has_mail {
+            // A file that was cut off should not pass for the wish to serve nothing.
+            return Err(vec!["no \"mail\" section in configuration".to_string()]);
+        }
         for diagnostic in &loaded.diagnostics {
             self.log(diagnostic.level, format_args!("{diagnostic}"));
         }
         Prepared::new(&self.source, config, &recording, &|level, message| self.log(level, message))
+    }
+
+    fn open(&self, new: &[&config::Socket]) -> Result<Vec<OwnedFd>, Vec<String>> {
+        let mistakes = RefCell::new(Vec::new());
+        let say = |level, message: fmt::Arguments<'_>| match level {
+            Level::Emerg => mistakes.borrow_mut().push(message.to_string()),
+            _ => self.log(level, message),
+        };
+        let opened = listen::open_all(new, &mut Inherited::default(), &say);
+        let mut mistakes = mistakes.into_inner();
+        // Each is told as often as it was tried.
+        mistakes.sort();
+        mistakes.dedup();
+        mistakes.push("the listening sockets of the new configuration cannot be opened".to_string());
+        opened.ok_or(mistakes)
     }
 
     /// The socket that is bound to this address already.

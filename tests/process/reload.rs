@@ -154,13 +154,28 @@ fn a_bad_configuration_changes_nothing() {
 }
 
 #[test]
+fn a_configuration_that_was_cut_off_changes_nothing() {
+    let running = Running::start("");
+    let path = running.prefix().join("test.conf");
+    let whole = fs::read_to_string(&path).unwrap();
+    for length in [0, whole.find("mail").unwrap()] {
+        fs::write(&path, &whole[..length]).unwrap();
+        running.signal(Signal::HUP);
+        running.await_log("no \"mail\" section in configuration");
+        running.session();
+    }
+}
+
+#[test]
 fn a_listener_that_cannot_be_opened_changes_nothing() {
     let running = Running::start("");
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let other = taken.local_addr().unwrap();
     running.configure("", &format!("server {{ listen {other}; protocol pop3; }}"));
-    refused_reload(&running, "the listening sockets of the new configuration cannot be opened");
-    running.await_log(&format!("bind() to {other} failed (98: Address already in use)"));
+    let why = format!("bind() to {other} failed (98: Address already in use)");
+    refused_reload(&running, &why);
+    assert_eq!(running.log().matches(&why).count(), 2, "by the master, and by who asked: {}", running.log());
+    running.await_log("the listening sockets of the new configuration cannot be opened");
     running.session();
 }
 

@@ -70,6 +70,19 @@ fn from_the_command_line() {
 }
 
 #[test]
+fn one_that_ends_late_leaves_the_pid_file_of_the_next() {
+    let mut running = Running::start("");
+    let session = running.session();
+    running.signal(Signal::QUIT);
+    running.await_log("gracefully shutting down");
+    let pid = running.prefix().join("pid");
+    fs::write(&pid, "1\n").unwrap();
+    drop(session);
+    assert!(running.end().success());
+    assert_eq!(read(&pid), "1\n");
+}
+
+#[test]
 fn usr1_opens_logs_that_the_worker_may_not() {
     let running = Running::start("");
     let (log, old) = (running.prefix().join("error.log"), running.prefix().join("old.log"));
