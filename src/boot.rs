@@ -66,6 +66,8 @@ fn with_worker(boot: Boot) -> Result<(), Failed> {
     let signals = Signals::new();
     let signals = signals.map_err(|error| fail(&log, format_args!("signals cannot be received: {error}")))?;
     let pid_file = write_pid_file(&prepared.process, &waiting, &log)?;
+    // A reload may bring another.
+    drop(log);
     title::set(&title::of_master(&source.command_line));
     let mut master = Master::new(source, signals, pid_file, prepared, listeners, predecessor, Some(waiting));
     let served = master.run();

@@ -47,36 +47,35 @@ fn live(socket: OwnedFd) -> anyhow::Result<()> {
     let logs = Arc::new(Logs::supplied());
     // For what it says last: later there may be no descriptor for that.
     let line = socket.try_clone()?;
-    let begun = begin(socket.as_fd(), &logs);
-    let (loaded, log) = match begun {
-        Ok(begun) => begun,
+    let Loaded { process, listeners, log, shared } = match begin(socket.as_fd(), &logs) {
+        Ok(loaded) => loaded,
         Err(mistakes) => {
             channel::send(socket.as_fd(), &ToMaster::Failed(mistakes), &[])?;
             bail!("told the master");
         }
     };
-    let Loaded { process, listeners, log: _, shared } = loaded;
     let master = Some(Master { socket, shared });
-    let served = super::run(Start { process, listeners, logs, log: log.clone(), master });
+    // A reload may bring another log.
+    let first_log = Arc::downgrade(&log);
+    let served = super::run(Start { process, listeners, logs, log, master });
     served.inspect_err(|error| {
         // The master logs it, and tells whoever waits for the start.
         let told = channel::send(line.as_fd(), &ToMaster::Failed(vec![format!("{error:#}")]), &[]);
-        if told.is_err() {
+        if let (Err(_), Some(log)) = (told, first_log.upgrade()) {
             log.write(Level::Emerg, None, format_args!("{error:#}"));
         }
     })
 }
 
 /// Takes the first configuration, gives all rights away, and builds what serves.
-fn begin(socket: impl AsFd, logs: &Logs) -> Result<(Loaded, Arc<Log>), Vec<String>> {
+fn begin(socket: impl AsFd, logs: &Logs) -> Result<Loaded, Vec<String>> {
     let mut load = receive(socket).map_err(|error| vec![format!("{error:#}")])??;
     logs.supply(std::mem::take(&mut load.logs));
     let read = load.read()?;
     let log = logs.open(&read.config.process.error_log).map_err(|error| vec![error.to_string()])?;
     log_panics(log.clone());
     give_rights_away(&read, &log).map_err(|error| vec![format!("{error:#}")])?;
-    let loaded = read.build(logs, None)?;
-    Ok((loaded, log))
+    read.build(logs, None)
 }
 
 fn receive(socket: impl AsFd) -> anyhow::Result<Result<Load, Vec<String>>> {

@@ -22,6 +22,7 @@ use self::control::Control;
 use self::load::{Load, Loaded};
 use crate::accept::{self, Dispatcher, Gate, Queue};
 use crate::addr::Address;
+use crate::boot::log_panics;
 use crate::channel::ToMaster;
 use crate::config::Process;
 use crate::event_loop::time::{now, sleep};
@@ -296,6 +297,7 @@ impl Worker {
         self.logs.reopen();
         self.adjust(&process);
         self.process = process;
+        log_panics(log.clone());
         self.log = log;
         self.shared = Some(Arc::new(shared));
         if self.leaving.take().is_some() {

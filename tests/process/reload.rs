@@ -58,6 +58,24 @@ fn logs_with_more_in_their_names_than_fits_a_packet() {
 }
 
 #[test]
+fn nobody_keeps_a_log_that_is_no_more_in_the_configuration() {
+    let running = Running::start("");
+    let path = running.prefix().join("test.conf");
+    let other = fs::read_to_string(&path).unwrap().replace("error.log", "other.log");
+    fs::write(&path, other).unwrap();
+    running.reload_now();
+    let is_open = |pid: Pid| {
+        let open = fs::read_dir(format!("/proc/{}/fd", pid.as_raw_nonzero())).unwrap();
+        let places: Vec<_> = open.flatten().filter_map(|one| fs::read_link(one.path()).ok()).collect();
+        assert!(places.iter().any(|place| place.ends_with("other.log")), "{places:?}");
+        places.iter().any(|place| place.ends_with("error.log"))
+    };
+    for pid in [running.master(), running.worker()] {
+        await_some("end of the old log", || (!is_open(pid)).then_some(()));
+    }
+}
+
+#[test]
 fn connections_are_counted_on_by_a_new_configuration() {
     let limited = |most: u32| {
         format!(
