@@ -125,8 +125,8 @@ pub const DIRECTIVES: &[Entry<Action>] = &[
     row("max_commands", BOTH, ONE, Block(limits::max_commands)),
     // Who may log in.
     row("auth_http", BOTH, ONE, Block(setters::auth_http)),
-    row("auth_http_header", BOTH, TWO, Block(setters::auth_http_header)),
-    row("auth_http_pass_client_cert", BOTH, ONE, Block(|s, c| c.flag(&mut s.auth_http_pass_client_cert))),
+    row("auth_http_header", BOTH, TWO, Block(|s, c| setters::auth_http_header(s.meet(c), c))),
+    row("auth_http_pass_client_cert", BOTH, ONE, Block(|s, c| c.flag(&mut s.meet(c).auth_http_pass_client_cert))),
     row("auth_http_ssl_certificate", BOTH, ONE, Block(|s, c| c.text(&mut s.auth_tls.meet(c).certificate))),
     row("auth_http_ssl_certificate_key", BOTH, ONE, Block(|s, c| c.text(&mut s.auth_tls.meet(c).certificate_key))),
     row("auth_http_ssl_name", BOTH, ONE, Block(|s, c| tls::name(&mut s.auth_tls.meet(c).name, c))),
@@ -138,7 +138,7 @@ pub const DIRECTIVES: &[Entry<Action>] = &[
     ),
     row("auth_http_ssl_verify", BOTH, ONE, Block(|s, c| c.flag(&mut s.auth_tls.meet(c).verify))),
     row("auth_http_ssl_verify_depth", BOTH, ONE, Block(|s, c| c.number(&mut s.auth_tls.meet(c).verify_depth))),
-    row("auth_http_timeout", BOTH, ONE, Block(|s, c| c.milliseconds(&mut s.auth_http_timeout))),
+    row("auth_http_timeout", BOTH, ONE, Block(|s, c| c.milliseconds(&mut s.meet(c).auth_http_timeout))),
     row("auth_users_file", BOTH, ONE, Block(setters::auth_users_file)),
     // The protocols.
     row("imap_auth", BOTH, Arity::ANY, Block(|s, c| setters::mechanisms(&mut s.imap, c, IMAP_MECHANISMS))),

@@ -7,6 +7,7 @@ use std::time::Duration;
 use gatepost_proto::{Mechanisms, Protocol};
 
 use super::affinity::Affinity;
+use super::call::Call;
 use super::diagnostic::Place;
 use super::listen::Listen;
 use super::tls::settings::{ClientSettings, ServerSettings};
@@ -60,6 +61,8 @@ pub struct MailSettings {
     pub auth: Given<AuthChoice>,
     pub auth_http_timeout: Option<Duration>,
     pub auth_http_headers: Vec<(String, String)>,
+    /// The directives that were met which only an authentication server gives a meaning, and where.
+    pub auth_http_met: Vec<(String, Place)>,
     pub auth_http_pass_client_cert: Option<bool>,
     pub proxy_pass: Option<ProxyPass>,
     pub imap: Dialect,
@@ -126,6 +129,12 @@ pub enum ProxyTarget {
 }
 
 impl MailSettings {
+    /// These, of which a directive is about to set something that only an authentication server gives a meaning.
+    pub fn meet(&mut self, call: &Call<'_>) -> &mut MailSettings {
+        self.auth_http_met.push((call.name.to_string(), call.place.clone()));
+        self
+    }
+
     /// A block with nothing set.
     pub fn new(place: Place) -> Self {
         MailSettings {
@@ -143,6 +152,7 @@ impl MailSettings {
             auth: Given::Absent,
             auth_http_timeout: None,
             auth_http_headers: Vec::new(),
+            auth_http_met: Vec::new(),
             auth_http_pass_client_cert: None,
             proxy_pass: None,
             imap: Dialect::default(),

@@ -342,6 +342,15 @@ pub(crate) const UPSTREAM: &[Row] = &[
         "auth_users_file users; proxy_ssl on; proxy_pass unix:/s; proxy_ssl_name a;",
         &[],
     ),
+    differs(
+        "not in nginx",
+        At::Server,
+        "auth_users_file users; proxy_pass unix:/s; auth_http_header a b; auth_http_timeout 5s;",
+        &[
+            r#"[warn] the "auth_http_header" directive has no effect with "auth_users_file", ignored in @:9"#,
+            r#"[warn] the "auth_http_timeout" directive has no effect with "auth_users_file", ignored in @:9"#,
+        ],
+    ),
     // The authentication server.
     differs(
         "not in nginx",

@@ -69,7 +69,7 @@ impl<'a> InForce<'a> {
     }
 }
 
-/// Finds what TLS towards other servers lacks, and warns of directives without effect.
+/// Finds what TLS towards other servers lacks, and warns of directives without effect on what other servers are asked.
 pub fn check(mail: &Mail<'_>, diagnostics: &mut Diagnostics) {
     for server in mail.servers {
         if speaks_tls_to_mail_servers(mail, server) {
@@ -81,13 +81,19 @@ pub fn check(mail: &Mail<'_>, diagnostics: &mut Diagnostics) {
         }
     }
     let without_effect = "without \"proxy_ssl\", and there is no \"auth_http\" to decide on it";
-    warn(mail, speaks_tls_to_mail_servers, |block| &block.proxy_tls, without_effect, diagnostics);
-    warn(mail, asks_by_tls, |block| &block.auth_tls, "without \"auth_http https://...\"", diagnostics);
+    warn(mail, speaks_tls_to_mail_servers, |block| &block.proxy_tls.met, without_effect, diagnostics);
+    warn(mail, asks_by_tls, |block| &block.auth_tls.met, "without \"auth_http https://...\"", diagnostics);
+    warn(mail, asks, |block| &block.auth_http_met, "with \"auth_users_file\"", diagnostics);
 }
 
 /// Whether it may come to TLS with a mail server: the authentication server may ask for it, too.
 fn speaks_tls_to_mail_servers(mail: &Mail<'_>, server: &MailSettings) -> bool {
-    mail.upstream_tls(server) != UpstreamTls::Off || !matches!(mail.auth(server), Given::Good(AuthChoice::UsersFile(_)))
+    mail.upstream_tls(server) != UpstreamTls::Off || asks(mail, server)
+}
+
+/// Whether an authentication server is asked.
+fn asks(mail: &Mail<'_>, server: &MailSettings) -> bool {
+    !matches!(mail.auth(server), Given::Good(AuthChoice::UsersFile(_)))
 }
 
 fn asks_by_tls(mail: &Mail<'_>, server: &MailSettings) -> bool {
@@ -117,12 +123,12 @@ fn check_name(mail: &Mail<'_>, server: &MailSettings, diagnostics: &mut Diagnost
 fn warn<'a>(
     mail: &Mail<'a>,
     used: impl Fn(&Mail<'a>, &MailSettings) -> bool,
-    of: impl Fn(&MailSettings) -> &ClientSettings,
+    of: impl Fn(&MailSettings) -> &[(String, Place)],
     why: &str,
     diagnostics: &mut Diagnostics,
 ) {
     let mut tell = |block: &MailSettings| {
-        for (name, place) in &of(block).met {
+        for (name, place) in of(block) {
             let message = format!("the \"{name}\" directive has no effect {why}, ignored");
             diagnostics.push(Level::Warn, place, message);
         }
