@@ -161,13 +161,17 @@ impl Drop for Reaper {
 impl Idle {
     /// The connection, if it is open, idle and between two responses.
     fn connection(mut self) -> Option<Connection> {
-        while let Some(outcome) = self.connection.drop_input() {
-            match outcome {
-                Ok(count @ 1..) => self.body = self.body.checked_sub(count as u64)?,
-                Ok(0) | Err(_) => return None,
+        loop {
+            // Then it cannot be known.
+            if event_loop::turn_is_over() {
+                return None;
+            }
+            match self.connection.drop_input() {
+                None => return (self.body == 0).then_some(self.connection),
+                Some(Ok(count @ 1..)) => self.body = self.body.checked_sub(count as u64)?,
+                Some(Ok(0) | Err(_)) => return None,
             }
         }
-        (self.body == 0).then_some(self.connection)
     }
 }
 
@@ -229,6 +233,21 @@ mod tests {
                 fixture.pool.put(&fixture.address, connection, body);
                 assert_eq!(fixture.pool.take(&fixture.address).is_some(), usable, "{sent} {body}");
             }
+        });
+    }
+
+    #[test]
+    fn of_many_that_were_closed_none_is_given_out() {
+        testing::run(|| async {
+            let fixture = Fixture::new();
+            for number in 0..MAX_IDLE {
+                let (connection, mut peer) = fixture.connect().await;
+                peer.write_all(b"HTTP/1.0 408 Request Time-out\r\n\r\n").await.unwrap();
+                connection.readable().await;
+                fixture.pool.put(&fixture.address, connection, 0);
+                assert_eq!(fixture.count(), number + 1);
+            }
+            assert!(fixture.pool.take(&fixture.address).is_none());
         });
     }
 

@@ -58,6 +58,9 @@ const POLLS_A_TICK: usize = 16;
 /// How often a task may find what it needs ready in one poll, before the others have their turn.
 const BUDGET: u32 = 128;
 
+/// How much of it one read may take, TLS and all.
+const BUDGET_OF_A_READ: u32 = 4;
+
 /// How long the kernel is to wait at most. For longer than 24 days there is another system call, which a worker may not make.
 const LONGEST: Duration = Duration::from_secs(86400);
 
@@ -141,6 +144,11 @@ impl EventLoop {
             result.take().expect("the main task ended without a panic")
         })
     }
+}
+
+/// Whether the task that is polled has had its turn: what does not seem ready now may be so all the same.
+pub fn turn_is_over() -> bool {
+    with(|local| local.budget.get() < BUDGET_OF_A_READ)
 }
 
 /// Has a task run on this thread, from the next turn of its loop on. A panic ends the task alone.
