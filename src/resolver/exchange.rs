@@ -18,17 +18,23 @@ const MAX_DATAGRAM: usize = 4096;
 /// does not answer it is ignored.
 ///
 /// # Errors
-/// [`Failure::TimedOut`] if the server cannot be reached, [`Failure::Format`] if its answer cannot be read.
+/// [`Failure::Unreachable`] if the server cannot be reached, [`Failure::TimedOut`] if it hangs up, [`Failure::Format`] if its
+/// answer cannot be read.
 pub(super) async fn exchange(server: SocketAddr, query: &Query) -> Result<Message, Failure> {
     let mut question = Message::query();
     question.metadata.recursion_desired = true;
     question.add_query(query.clone());
-    let answer = over_udp(server, &question).await.map_err(failure)?;
-    if answer.metadata.truncation { over_tcp(server, &question).await.map_err(failure) } else { Ok(answer) }
+    let failed = |error| failure(server, &error);
+    let answer = over_udp(server, &question).await.map_err(failed)?;
+    if answer.metadata.truncation { over_tcp(server, &question).await.map_err(failed) } else { Ok(answer) }
 }
 
-fn failure(error: io::Error) -> Failure {
-    if error.kind() == ErrorKind::InvalidData { Failure::Format } else { Failure::TimedOut }
+fn failure(server: SocketAddr, error: &io::Error) -> Failure {
+    match error.raw_os_error() {
+        Some(code) => Failure::Unreachable(server, code),
+        None if error.kind() == ErrorKind::InvalidData => Failure::Format,
+        None => Failure::TimedOut,
+    }
 }
 
 async fn over_udp(server: SocketAddr, question: &Message) -> io::Result<Message> {

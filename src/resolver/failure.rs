@@ -1,6 +1,10 @@
 //! Why a name server gave no answer.
 
 use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+
+use crate::log::Errno;
 
 /// Why there is no answer. `Display` gives nginx's number and words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,6 +15,8 @@ pub enum Failure {
     Format,
     /// The server says so, by this response code.
     Code(u16),
+    /// The server cannot be reached, by this error of the system's.
+    Unreachable(SocketAddr, i32),
     /// No answer came.
     TimedOut,
 }
@@ -18,13 +24,26 @@ pub enum Failure {
 impl Failure {
     /// The more telling of two.
     pub(super) fn or(self, other: Failure) -> Failure {
-        if other == Failure::TimedOut { self } else { other }
+        match other {
+            Failure::TimedOut => self,
+            Failure::Unreachable(..) if !self.is_silence() => self,
+            _ => other,
+        }
+    }
+
+    /// Whether nobody has said anything.
+    pub(super) fn is_silence(self) -> bool {
+        matches!(self, Failure::Unreachable(..) | Failure::TimedOut)
     }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (number, text) = match self {
+            Failure::Unreachable(server, code) => {
+                let error = io::Error::from_raw_os_error(*code);
+                return write!(f, "name server {server} failed{}", Errno(&error));
+            }
             Failure::Format => (1, "Format error"),
             Failure::NotFound => (3, "Host not found"),
             Failure::TimedOut => (110, "Operation timed out"),

@@ -155,7 +155,7 @@ impl Resolver {
         let mut failure = Failure::TimedOut;
         for (turn, server) in self.turns().enumerate() {
             // Servers that answered, but all of them badly, would do so again.
-            if turn == self.config.servers.len() && failure != Failure::TimedOut {
+            if turn == self.config.servers.len() && !failure.is_silence() {
                 break;
             }
             attempts.0.push(Box::pin(attempt(server, query.clone())));

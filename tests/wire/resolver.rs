@@ -53,6 +53,19 @@ fn name_that_does_not_exist() {
 }
 
 #[test]
+fn a_name_server_that_is_not_there_is_named_in_the_log() {
+    let nowhere = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let wire = Wire::smtp(&format!("resolver {nowhere}; resolver_timeout 1s;"));
+    let mut client = wire.connect();
+    client.expect(GREETING).send(LOGIN);
+    assert_eq!(wire.auth.request().header("Client-Host").unwrap(), "[TEMPUNAVAIL]");
+    let line = wire.await_log("could not be resolved");
+    let why = format!("(name server {nowhere} failed (111: Connection refused))");
+    let expected = differs("nginx names it in a line of its own", "(110: Operation timed out)", &why);
+    assert!(line.contains(expected), "{line}");
+}
+
+#[test]
 fn trouble() {
     assert_eq!(host(&format!("{V4} FAILS 2")), "[TEMPUNAVAIL]");
     assert_eq!(host(&format!("{V4} FAILS 5")), "[TEMPUNAVAIL]");
