@@ -14,7 +14,7 @@ use std::process::Child;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::Pid;
+use rustix::process::{Pid, WaitOptions, waitpid};
 
 use self::child::{Patience, Worker, describe};
 use self::state::{Listeners, Prepared, Source};
@@ -225,6 +225,7 @@ impl Master {
             Order::Reap => {
                 self.reap();
                 self.reap_successor();
+                self.reap_orphans();
             }
             Order::Quit | Order::Drain | Order::Upgrade => {}
         }
@@ -266,6 +267,19 @@ impl Master {
         self.try_again(worker.died_of_its_start());
     }
 
+    /// The first process of a container has the children of all others that ended.
+    fn reap_orphans(&self) {
+        if std::process::id() != 1 {
+            return;
+        }
+        let own = [self.worker.as_ref().map(Worker::pid), self.successor.as_ref().map(Child::id)];
+        while let Some(ended) = an_ended_child()
+            && !own.contains(&Some(ended.as_raw_nonzero().get().cast_unsigned()))
+        {
+            let _ = waitpid(Some(ended), WaitOptions::NOHANG);
+        }
+    }
+
     /// Leaves nothing behind.
     pub fn clean_up(&mut self) {
         if self.successor.is_none() {
@@ -290,6 +304,17 @@ impl Master {
         }
         self.state.log.write(level, None, message);
     }
+}
+
+/// One of the children that have ended and are still to be waited for.
+fn an_ended_child() -> Option<Pid> {
+    // SAFETY: any bytes are a `siginfo_t`, which the call fills in; without such a child it stays as it is.
+    let number = unsafe {
+        let mut info: libc::siginfo_t = std::mem::zeroed();
+        libc::waitid(libc::P_ALL, 0, &raw mut info, libc::WEXITED | libc::WNOHANG | libc::WNOWAIT);
+        info.si_pid()
+    };
+    Pid::from_raw(number)
 }
 
 impl Plan {

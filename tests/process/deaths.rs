@@ -3,11 +3,12 @@
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::harness::Conn;
+use crate::harness::{Conn, Subject};
 use crate::running::{Running, await_some, await_some_in, children, command, free_address, is_alive, is_worker, write};
 
 const ONE: &str = "server { listen @at@; protocol imap; }";
@@ -113,4 +114,29 @@ fn the_worker_ends_its_sessions_when_the_master_is_killed() {
     assert!(is_alive(worker));
     drop((client, server));
     await_some("end of the worker", || (!is_alive(worker)).then_some(()));
+}
+
+#[test]
+fn the_first_process_of_a_container_waits_for_those_that_nobody_else_does() {
+    let container = || {
+        let mut command = Command::new("unshare");
+        command.args(["--pid", "--fork"]);
+        command
+    };
+    // Not everybody may have one.
+    if !container().arg("true").stderr(Stdio::null()).status().is_ok_and(|status| status.success()) {
+        return;
+    }
+    let prefix = tempfile::tempdir().unwrap();
+    let at = free_address();
+    write(prefix.path(), "daemon off;", ONE, at, at);
+    let script = "(sleep 0.2 &); exec \"$0\" -p \"$1\" -c test.conf -e error.log";
+    let mut child = container();
+    child.args(["sh", "-c", script]).arg(Subject::current().path()).arg(prefix.path());
+    let mut child = child.spawn().unwrap();
+    let first = await_some("first process", || children(Pid::from_child(&child)).first().copied());
+    let worker = await_some("worker", || children(first).into_iter().find(|pid| is_worker(*pid)));
+    await_some("end of the orphan", || (children(first) == [worker]).then_some(()));
+    kill_process(first, Signal::TERM).unwrap();
+    assert!(child.wait().unwrap().success());
 }
