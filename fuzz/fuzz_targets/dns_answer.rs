@@ -3,6 +3,13 @@
 #![no_main]
 #![allow(dead_code, unused_imports, reason = "most of what the modules offer is for the rest of the program")]
 
+#[path = "../../src/log"]
+mod log {
+    mod errno;
+
+    pub use errno::Errno;
+}
+
 #[path = "../../src/resolver"]
 mod resolver {
     mod answer;
