@@ -6,6 +6,7 @@
 //! * Nothing is lost or reordered: what was left over from the login goes first.
 //! * A half-close is passed on, and the other direction goes on. From then on the session may be idle no longer than
 //!   [`Limits::half_closed`], so that a server that ignores it does not hold the session for a day.
+//! * What a client says to a server that has gone is read all the same, for so long: else it would lose what it was sent.
 //! * The idle time-out is the time between two reads or writes on either side (`proxy_timeout`).
 
 use std::future::poll_fn;
@@ -50,6 +51,9 @@ struct Direction {
     bulk: bool,
     /// The other direction is done.
     is_last: bool,
+    /// Its source is read on when its destination takes nothing any more: where a socket is closed that has not been read,
+    /// the kernel throws away what it was to send, too.
+    drains: bool,
     /// How the source broke, if it did.
     broken: Option<io::Error>,
 }
@@ -75,6 +79,8 @@ enum State {
     Open,
     /// The source has ended; what is pending is still to be delivered.
     Ending,
+    /// The destination takes nothing any more; the source has not ended.
+    Draining,
     /// All delivered, or nobody there to take it.
     Done,
 }
@@ -117,7 +123,7 @@ pub struct Relay {
 impl Relay {
     /// Between these two. `to_upstream` and `to_client` are left over from the login, and go first.
     pub fn new(client: Stream, upstream: Stream, to_upstream: Vec<u8>, to_client: Vec<u8>, limits: Limits) -> Relay {
-        let up = Direction { pending: Pending::new(to_upstream), ..Direction::default() };
+        let up = Direction { pending: Pending::new(to_upstream), drains: true, ..Direction::default() };
         let down = Direction { pending: Pending::new(to_client), ..Direction::default() };
         Relay { client, upstream, up, down, limits, last_activity: time::now() }
     }
@@ -130,7 +136,7 @@ impl Relay {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         let Relay { client, upstream, up, down, limits, last_activity } = self;
         up.is_last = down.state == State::Done;
-        let mut moved = up.serve(cx, client, upstream);
+        let mut moved = up.serve(cx, client, upstream) && up.state != State::Draining;
         down.is_last = up.state == State::Done;
         moved |= down.serve(cx, upstream, client);
         // A side that broke takes nothing any more.
@@ -187,6 +193,7 @@ impl Direction {
                 self.state = State::Done;
                 Poll::Ready(())
             }
+            State::Draining => self.drain(cx, source),
             State::Done => Poll::Pending,
         }
     }
@@ -201,7 +208,7 @@ impl Direction {
                     self.pending = None;
                 }
             }
-            _ => self.abandon(),
+            _ => self.refused(),
         }
         Poll::Ready(())
     }
@@ -238,7 +245,7 @@ impl Direction {
                 match Pin::new(&mut *destination).poll_write(cx, rest) {
                     Poll::Ready(Ok(sent)) if sent > 0 => rest = &rest[sent..],
                     Poll::Ready(_) => {
-                        self.abandon();
+                        self.refused();
                         break;
                     }
                     Poll::Pending => {
@@ -270,8 +277,28 @@ impl Direction {
         Poll::Ready(())
     }
 
-    /// Gives the direction up: its destination takes nothing any more. What it has said before may still be under way in
-    /// the other direction.
+    /// Reads, for nobody.
+    fn drain(&mut self, cx: &mut Context<'_>, source: &mut Stream) -> Poll<()> {
+        ready!(source.poll_input(cx));
+        scratch::with(|scratch| {
+            let mut buffer = ReadBuf::new(scratch);
+            let outcome = ready!(Pin::new(source).poll_read(cx, &mut buffer));
+            if outcome.is_err() || buffer.filled().is_empty() {
+                self.abandon();
+            }
+            Poll::Ready(())
+        })
+    }
+
+    /// The destination takes nothing any more. What it has said before may still be under way in the other direction.
+    fn refused(&mut self) {
+        self.abandon();
+        if self.drains {
+            self.state = State::Draining;
+        }
+    }
+
+    /// Gives the direction up.
     fn abandon(&mut self) {
         self.pending = None;
         self.state = State::Done;
@@ -459,6 +486,31 @@ mod tests {
             assert_eq!(heard, b"* BYE\r\n");
             drop(client);
             assert!(matches!(end.await.unwrap(), End::Done | End::Broken(..)));
+        });
+    }
+
+    #[test]
+    fn what_a_server_said_last_reaches_a_slow_client_that_still_talks() {
+        testing::run(|| async {
+            // More than a client's window, and less than our own buffer for it.
+            const LENGTH: usize = 300_000;
+            let ((mut client, ours), (mut upstream, theirs)) = (connect().await, connect().await);
+            let mut relay = Relay::new(ours, theirs, Vec::new(), Vec::new(), LIMITS);
+            let end = testing::spawn(async move { relay.run().await });
+            upstream.write_all(&[b'm'; LENGTH]).await.unwrap();
+            drop(upstream);
+            // The first is answered by a reset, which the second meets. The third must not find a closed socket.
+            for _ in 0..3 {
+                for _ in 0..50 {
+                    testing::yield_now().await;
+                }
+                client.write_all(b"a NOOP\r\n").await.unwrap();
+            }
+            let mut heard = Vec::new();
+            client.read_to_end(&mut heard).await.unwrap();
+            assert_eq!(heard.len(), LENGTH);
+            drop(client);
+            assert!(matches!(end.await.unwrap(), End::Done));
         });
     }
 
