@@ -138,6 +138,7 @@ pub fn auth_http(mail: &mut MailSettings, call: &mut Call<'_>) -> Outcome {
         return Err(incompatible(call, "auth_users_file"));
     }
     mail.auth = Given::Bad;
+    is_of_one_line(call)?;
     let url = &call.args[0];
     let (text, default_port) = match url.strip_prefix("https://") {
         Some(rest) => (rest, HTTPS_PORT),
@@ -153,6 +154,15 @@ pub fn auth_http(mail: &mut MailSettings, call: &mut Call<'_>) -> Outcome {
     });
     mail.auth = Given::Good(found.map_err(|reason| format!("{reason} in auth_http \"{text}\""))?);
     Ok(())
+}
+
+/// What a request has in its lines could be more than one of them else.
+fn is_of_one_line(call: &Call<'_>) -> Outcome {
+    let is_control = |c: char| c.is_ascii_control() && c != '\t';
+    match call.args.iter().any(|text| text.contains(is_control)) {
+        true => Err(format!("control character in \"{}\"", call.name)),
+        false => Ok(()),
+    }
 }
 
 /// `auth_users_file file;`, relative to the directory of the configuration file.
@@ -172,6 +182,7 @@ fn incompatible(call: &Call<'_>, other: &str) -> String {
 
 /// `auth_http_header name value;`
 pub fn auth_http_header(mail: &mut MailSettings, call: &mut Call<'_>) -> Outcome {
+    is_of_one_line(call)?;
     mail.auth_http_headers.push((call.args[0].clone(), call.args[1].clone()));
     Ok(())
 }

@@ -3,6 +3,18 @@
 use crate::runner::{At, Row, differs, row, since_version};
 
 pub(crate) const LISTEN: &[Row] = &[
+    differs(
+        "nginx sends a line more",
+        At::Server,
+        r#"auth_http_header a "b\r\nc: d";"#,
+        &[r#"[emerg] control character in "auth_http_header" in @:9"#],
+    ),
+    differs(
+        "nginx sends a line more",
+        At::Server,
+        r#"auth_http "127.0.0.1/\na: b";"#,
+        &[r#"[emerg] control character in "auth_http" in @:9"#],
+    ),
     row(
         At::Server,
         "listen 14301; listen *:14302; listen 127.0.0.1:14303; listen [::1]:14304; listen localhost:14305;",
