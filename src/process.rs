@@ -8,7 +8,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use rustix::process::{Resource, Rlimit};
+use rustix::process::{Pid, Resource, Rlimit};
 use rustix::thread::{CpuSet, sched_setaffinity};
 
 use crate::auth::users;
@@ -161,6 +161,17 @@ impl PidFile {
             let _ = self.file.set_len(0);
         }
     }
+}
+
+/// One of the children that have ended and are still to be waited for.
+pub fn an_ended_child() -> Option<Pid> {
+    // SAFETY: any bytes are a `siginfo_t`, which the call fills in; without such a child it stays as it is.
+    let number = unsafe {
+        let mut info: libc::siginfo_t = std::mem::zeroed();
+        libc::waitid(libc::P_ALL, 0, &raw mut info, libc::WEXITED | libc::WNOHANG | libc::WNOWAIT);
+        info.si_pid()
+    };
+    Pid::from_raw(number)
 }
 
 /// Sets limits, priority and directory (`worker_rlimit_nofile`, `worker_rlimit_core`, `worker_priority`,

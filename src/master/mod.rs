@@ -21,7 +21,7 @@ use self::state::{Listeners, Prepared, Source};
 use crate::channel::{ToMaster, ToWorker};
 use crate::listen;
 use crate::log::Level;
-use crate::process::{PidFile, Waiting};
+use crate::process::{self, PidFile, Waiting};
 use crate::signals::{Order, Received, Signals};
 use crate::{notify, reply};
 
@@ -273,7 +273,7 @@ impl Master {
             return;
         }
         let own = [self.worker.as_ref().map(Worker::pid), self.successor.as_ref().map(Child::id)];
-        while let Some(ended) = an_ended_child()
+        while let Some(ended) = process::an_ended_child()
             && !own.contains(&Some(ended.as_raw_nonzero().get().cast_unsigned()))
         {
             let _ = waitpid(Some(ended), WaitOptions::NOHANG);
@@ -304,17 +304,6 @@ impl Master {
         }
         self.state.log.write(level, None, message);
     }
-}
-
-/// One of the children that have ended and are still to be waited for.
-fn an_ended_child() -> Option<Pid> {
-    // SAFETY: any bytes are a `siginfo_t`, which the call fills in; without such a child it stays as it is.
-    let number = unsafe {
-        let mut info: libc::siginfo_t = std::mem::zeroed();
-        libc::waitid(libc::P_ALL, 0, &raw mut info, libc::WEXITED | libc::WNOHANG | libc::WNOWAIT);
-        info.si_pid()
-    };
-    Pid::from_raw(number)
 }
 
 impl Plan {
