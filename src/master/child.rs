@@ -118,6 +118,12 @@ impl Worker {
         let _ = self.child.kill();
     }
 
+    /// The same, and waits for it.
+    pub fn kill_now(mut self) {
+        self.kill();
+        let _ = self.child.wait();
+    }
+
     /// Whether it lived too short a time to have been of use.
     pub fn died_of_its_start(&self) -> bool {
         self.started.elapsed() < SHORT_LIFE

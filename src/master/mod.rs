@@ -107,6 +107,8 @@ impl Master {
                 && let Some(worker) = &mut self.worker
             {
                 worker.kill();
+                // What is left to do is to wait for that.
+                self.plan = Plan::Quit;
             }
             if self.worker.is_none() && self.plan.ends_with_the_worker() {
                 return self.waiting.is_none();
@@ -144,8 +146,13 @@ impl Master {
     fn start_worker(&mut self) {
         self.start_at = None;
         let started = Worker::start(&self.state.process.env).and_then(|mut worker| {
-            worker.load(&self.state, &self.listeners)?;
-            Ok(worker)
+            match worker.load(&self.state, &self.listeners) {
+                Ok(()) => Ok(worker),
+                Err(error) => {
+                    worker.kill_now();
+                    Err(error)
+                }
+            }
         });
         match started {
             Ok(worker) => {

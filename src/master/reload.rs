@@ -194,7 +194,10 @@ impl Master {
         ] {
             let Some(value) = value.filter(|_| value != before) else { continue };
             if let Err(error) = prlimit(pid, what, Rlimit { current: Some(value), maximum: Some(value) }) {
-                self.log(Level::Alert, format_args!("prlimit({name}, {value}) failed{}", Errno(&error.into())));
+                let error = error.into();
+                let message =
+                    format_args!("prlimit({name}, {value}) failed{}, it is for the next worker", Errno(&error));
+                self.log(Level::Alert, message);
             }
         }
         if old.worker_priority != new.worker_priority
