@@ -12,7 +12,7 @@ use super::paths::Paths;
 use super::settings::{AuthChoice, Dialect, Given, MailSettings, MainSettings, ProxyPass, ProxyTarget};
 use super::system::System;
 use super::tls::{client, options};
-use super::{Auth, AuthHttp, FrontEnd, MailServer, Process, Proxy, ProxyProtocol, Server, limits, sharing};
+use super::{Auth, AuthHttp, FrontEnd, MailServer, Process, Proxy, ProxyProtocol, Server, limits, sharing, unused};
 use crate::addr::Address;
 use crate::log::{Destination, Level, Spec};
 use crate::tls::options::UpstreamTls;
@@ -93,6 +93,7 @@ impl Mail<'_> {
         }
         limits::check(self, diagnostics);
         client::check(self, diagnostics);
+        unused::check(self, diagnostics);
         client::warn_of_external(self, diagnostics);
         let users_file = |server| matches!(self.auth(server), Given::Good(AuthChoice::UsersFile(_)) | Given::Bad);
         if !self.servers.iter().any(users_file) {
@@ -114,6 +115,11 @@ impl Mail<'_> {
     /// Who decides about its logins.
     pub fn auth<'s>(&'s self, server: &'s MailSettings) -> &'s Given<AuthChoice> {
         if server.auth == Given::Absent { &self.mail.auth } else { &server.auth }
+    }
+
+    /// Whether that is an authentication server, as far as is known.
+    pub fn asks(&self, server: &MailSettings) -> bool {
+        !matches!(self.auth(server), Given::Good(AuthChoice::UsersFile(_)))
     }
 
     /// Its TLS towards clients.

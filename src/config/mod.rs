@@ -29,6 +29,7 @@ mod system;
 #[cfg(test)]
 mod tests;
 pub mod tls;
+mod unused;
 
 use std::path::PathBuf;
 use std::sync::Arc;

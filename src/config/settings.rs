@@ -129,12 +129,6 @@ pub enum ProxyTarget {
 }
 
 impl MailSettings {
-    /// These, of which a directive is about to set something that only an authentication server gives a meaning.
-    pub fn meet(&mut self, call: &Call<'_>) -> &mut MailSettings {
-        self.auth_http_met.push((call.name.to_string(), call.place.clone()));
-        self
-    }
-
     /// A block with nothing set.
     pub fn new(place: Place) -> Self {
         MailSettings {
@@ -173,5 +167,11 @@ impl MailSettings {
             proxy_tls: ClientSettings::default(),
             auth_tls: ClientSettings::default(),
         }
+    }
+
+    /// These, of which a directive is about to set something that only an authentication server gives a meaning.
+    pub fn meet(&mut self, call: &Call<'_>) -> &mut MailSettings {
+        self.auth_http_met.push((call.name.to_string(), call.place.clone()));
+        self
     }
 }

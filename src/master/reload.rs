@@ -72,17 +72,20 @@ impl Master {
         Prepared::new(&self.source, config, &recording, &|level, message| self.log(level, message))
     }
 
+    /// Opens what is new. What stands in the way is for who asked for the reload, too, and each of it once, however often it
+    /// was tried.
     fn open(&self, new: &[&config::Socket]) -> Result<Vec<OwnedFd>, Vec<String>> {
         let mistakes = RefCell::new(Vec::new());
         let say = |level, message: fmt::Arguments<'_>| match level {
+            Level::Emerg if mistakes.borrow().contains(&message.to_string()) => {}
             Level::Emerg => mistakes.borrow_mut().push(message.to_string()),
             _ => self.log(level, message),
         };
         let opened = listen::open_all(new, &mut Inherited::default(), &say);
         let mut mistakes = mistakes.into_inner();
-        // Each is told as often as it was tried.
-        mistakes.sort();
-        mistakes.dedup();
+        if opened.is_some() {
+            mistakes.iter().for_each(|overcome| self.log(Level::Emerg, format_args!("{overcome}")));
+        }
         mistakes.push("the listening sockets of the new configuration cannot be opened".to_string());
         opened.ok_or(mistakes)
     }

@@ -3,18 +3,6 @@
 use crate::runner::{At, Row, differs, row, since_version};
 
 pub(crate) const LISTEN: &[Row] = &[
-    differs(
-        "nginx sends a line more",
-        At::Server,
-        r#"auth_http_header a "b\r\nc: d";"#,
-        &[r#"[emerg] control character in "auth_http_header" in @:9"#],
-    ),
-    differs(
-        "nginx sends a line more",
-        At::Server,
-        r#"auth_http "127.0.0.1/\na: b";"#,
-        &[r#"[emerg] control character in "auth_http" in @:9"#],
-    ),
     row(
         At::Server,
         "listen 14301; listen *:14302; listen 127.0.0.1:14303; listen [::1]:14304; listen localhost:14305;",
@@ -242,6 +230,18 @@ pub(crate) const SERVERS: &[Row] = &[
 ];
 
 pub(crate) const AUTHENTICATION: &[Row] = &[
+    differs(
+        "nginx sends a line more",
+        At::Server,
+        r#"auth_http_header a "b\r\nc: d";"#,
+        &[r#"[emerg] control character in "auth_http_header" in @:9"#],
+    ),
+    differs(
+        "nginx sends a line more",
+        At::Server,
+        r#"auth_http "127.0.0.1/\na: b";"#,
+        &[r#"[emerg] control character in "auth_http" in @:9"#],
+    ),
     row(At::Server, "auth_http 127.0.0.1:9000/x?y; auth_http unix:/run/auth.sock:/uri; auth_http [::1]/x;", &[]),
     row(At::Server, "auth_http http://127.0.0.1/;", &[]),
     differs("no TLS in nginx", At::Server, "auth_http https://127.0.0.1/;", &[]),

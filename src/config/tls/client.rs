@@ -1,5 +1,4 @@
-//! TLS towards mail servers (`proxy_ssl_*`) and the authentication server (`auth_http_ssl_*`): what a server inherits,
-//! and which directives lead nowhere.
+//! TLS towards mail servers (`proxy_ssl_*`) and the authentication server (`auth_http_ssl_*`): what a server inherits.
 
 use gatepost_proto::Protocol;
 
@@ -69,7 +68,7 @@ impl<'a> InForce<'a> {
     }
 }
 
-/// Finds what TLS towards other servers lacks, and warns of directives without effect on what other servers are asked.
+/// Finds what TLS towards other servers lacks.
 pub fn check(mail: &Mail<'_>, diagnostics: &mut Diagnostics) {
     for server in mail.servers {
         if speaks_tls_to_mail_servers(mail, server) {
@@ -80,23 +79,15 @@ pub fn check(mail: &Mail<'_>, diagnostics: &mut Diagnostics) {
             mail.auth_tls(server).check_key("auth_http_ssl", diagnostics);
         }
     }
-    let without_effect = "without \"proxy_ssl\", and there is no \"auth_http\" to decide on it";
-    warn(mail, speaks_tls_to_mail_servers, |block| &block.proxy_tls.met, without_effect, diagnostics);
-    warn(mail, asks_by_tls, |block| &block.auth_tls.met, "without \"auth_http https://...\"", diagnostics);
-    warn(mail, asks, |block| &block.auth_http_met, "with \"auth_users_file\"", diagnostics);
 }
 
 /// Whether it may come to TLS with a mail server: the authentication server may ask for it, too.
-fn speaks_tls_to_mail_servers(mail: &Mail<'_>, server: &MailSettings) -> bool {
-    mail.upstream_tls(server) != UpstreamTls::Off || asks(mail, server)
+pub fn speaks_tls_to_mail_servers(mail: &Mail<'_>, server: &MailSettings) -> bool {
+    mail.upstream_tls(server) != UpstreamTls::Off || mail.asks(server)
 }
 
-/// Whether an authentication server is asked.
-fn asks(mail: &Mail<'_>, server: &MailSettings) -> bool {
-    !matches!(mail.auth(server), Given::Good(AuthChoice::UsersFile(_)))
-}
-
-fn asks_by_tls(mail: &Mail<'_>, server: &MailSettings) -> bool {
+/// Whether an authentication server is asked by HTTPS.
+pub fn asks_by_tls(mail: &Mail<'_>, server: &MailSettings) -> bool {
     match mail.auth(server) {
         Given::Good(AuthChoice::Http { https, .. }) => *https,
         Given::Good(AuthChoice::UsersFile(_)) => false,
@@ -117,26 +108,6 @@ fn check_name(mail: &Mail<'_>, server: &MailSettings, diagnostics: &mut Diagnost
         let message = format!("no \"proxy_ssl_name\" is defined for \"proxy_pass unix:{}\"", path.display());
         diagnostics.error(&proxy_pass.place, message);
     }
-}
-
-/// Warns of the directives of each block under which nobody uses them.
-fn warn<'a>(
-    mail: &Mail<'a>,
-    used: impl Fn(&Mail<'a>, &MailSettings) -> bool,
-    of: impl Fn(&MailSettings) -> &[(String, Place)],
-    why: &str,
-    diagnostics: &mut Diagnostics,
-) {
-    let mut tell = |block: &MailSettings| {
-        for (name, place) in of(block) {
-            let message = format!("the \"{name}\" directive has no effect {why}, ignored");
-            diagnostics.push(Level::Warn, place, message);
-        }
-    };
-    if !mail.mail.tainted && !mail.servers.iter().any(|server| used(mail, server)) {
-        tell(mail.mail);
-    }
-    mail.servers.iter().filter(|server| !used(mail, server)).for_each(&mut tell);
 }
 
 /// EXTERNAL is the claim of a name that the client's certificate should prove. nginx leaves it to the authentication
