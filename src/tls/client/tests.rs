@@ -89,6 +89,9 @@ async fn the_name_must_be_in_the_certificate() {
         let expected = Err(format!("! SSL certificate does not match \"{name}\""));
         assert_eq!(meet(&world.connector(|_| {}), &server, name).await, expected);
     }
+    for none in ["", "."] {
+        assert!(meet(&world.connector(|_| {}), &server, none).await.is_err(), "{none:?} is not any name");
+    }
     let by_common_name = super::testing::server(&world.authority.issue("old.example", 3), &[]).build();
     assert_eq!(meet(&world.connector(|_| {}), &by_common_name, "old.example").await, seen());
 }
