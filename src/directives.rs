@@ -69,7 +69,7 @@ pub const DIRECTIVES: &[Entry<Action>] = &[
     row("daemon", MAIN, ONE, Main(|m, c| c.flag(&mut m.daemon))),
     row("error_log", MAIN, Arity::ANY, Main(|m, c| error_log::directive(&mut m.error_log, c))),
     row("master_process", MAIN, ONE, Main(|m, c| c.flag(&mut m.master_process))),
-    row("pid", MAIN, ONE, Main(|m, c| c.path(&mut m.pid))),
+    row("pid", MAIN, ONE, Main(setters::pid)),
     row("sandbox", MAIN, ONE, Main(|m, c| c.flag(&mut m.sandbox))),
     row("user", MAIN, Arity::between(1, 2), Main(setters::user)),
     row("worker_priority", MAIN, ONE, Main(setters::worker_priority)),

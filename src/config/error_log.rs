@@ -30,7 +30,7 @@ const DEBUG_LEVELS: [&str; 7] =
 /// The directive, which may be repeated.
 pub fn directive(logs: &mut Vec<Spec>, call: &mut Call<'_>) -> Outcome {
     let text = &call.args[0];
-    let destination = if text == "stderr" {
+    let destination = if text == "stderr" || text.is_empty() {
         Destination::Stderr
     } else if text.starts_with("memory:") {
         return Err("gatepost was built without debug support".to_string());

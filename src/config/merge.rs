@@ -30,7 +30,7 @@ pub fn process(main: &MainSettings, paths: &Paths) -> Process {
         user: main.user.clone(),
         daemon: main.daemon.unwrap_or(true),
         master_process: main.master_process.unwrap_or(true),
-        pid: main.pid.clone().unwrap_or_else(|| paths.full(&paths.pid)),
+        pid: main.pid.clone().flatten().unwrap_or_else(|| paths.full(&paths.pid)),
         sandbox: main.sandbox.unwrap_or(true),
         worker_processes: count(main.worker_processes, 1),
         worker_connections: count(main.worker_connections, DEFAULT_CONNECTIONS),

@@ -59,6 +59,13 @@ pub fn worker_connections(main: &mut MainSettings, call: &mut Call<'_>) -> Outco
     Ok(())
 }
 
+/// `pid file;`, where `""` stands for the default.
+pub fn pid(main: &mut MainSettings, call: &mut Call<'_>) -> Outcome {
+    call.once(&main.pid)?;
+    main.pid = Some(Some(&call.args[0]).filter(|name| !name.is_empty()).map(|name| call.paths.full(name)));
+    Ok(())
+}
+
 /// `protocol imap|pop3|smtp;`, the last of which wins.
 pub fn protocol(server: &mut MailSettings, call: &mut Call<'_>) -> Outcome {
     let text = &call.args[0];
@@ -76,6 +83,18 @@ pub fn protocol(server: &mut MailSettings, call: &mut Call<'_>) -> Outcome {
 /// `server_name name ...;`, where `""` stands for the host's name.
 pub fn server_name(mail: &mut MailSettings, call: &mut Call<'_>) -> Outcome {
     call.once(&mail.server_names)?;
+    // What nginx's `http` takes for an expression or a wildcard.
+    let no_name = |text: &&String| {
+        let text = text.strip_prefix("*.").unwrap_or(text);
+        text.starts_with(['~', '.']) || text.contains('*')
+    };
+    let args = call.args;
+    for text in args.iter().filter(no_name) {
+        let name = call.name;
+        call.warn(format!(
+            "no client asks for \"{text}\" in \"{name}\" directive, it must be a name or \"*.example.org\""
+        ));
+    }
     mail.server_names = Some(call.args.iter().filter(|name| !name.is_empty()).cloned().collect());
     Ok(())
 }

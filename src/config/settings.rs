@@ -22,7 +22,8 @@ pub struct MainSettings {
     pub user: Option<(String, Option<String>)>,
     pub daemon: Option<bool>,
     pub master_process: Option<bool>,
-    pub pid: Option<PathBuf>,
+    /// `Some(None)` is `""`.
+    pub pid: Option<Option<PathBuf>>,
     pub sandbox: Option<bool>,
     pub worker_processes: Option<u64>,
     pub worker_connections: Option<u64>,

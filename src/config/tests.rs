@@ -113,6 +113,7 @@ fn the_process() {
     assert_eq!((process.worker_processes, process.worker_connections, process.worker_priority), (8, 7, -5));
     assert_eq!((process.worker_rlimit_nofile, process.worker_rlimit_core), (Some(100), Some(2 << 30)));
     assert_eq!(process.worker_shutdown_timeout, Some(Duration::from_secs(60)));
+    assert_eq!(config("pid \"\";").process.pid, PathBuf::from("/run/gatepost.pid"));
     assert_eq!(process.working_directory, Some("/w".into()));
 }
 

@@ -3,27 +3,73 @@
 use super::diagnostic::{Diagnostics, Place};
 use super::merge::Mail;
 use super::settings::MailSettings;
-use super::tls::client::{asks_by_tls, speaks_tls_to_mail_servers};
+use super::tls::client::{InForce, asks_by_tls, speaks_tls_to_mail_servers};
 use crate::log::Level;
 
 /// Warns of those about what other servers are asked.
 pub fn check(mail: &Mail<'_>, diagnostics: &mut Diagnostics) {
-    let without_effect = "without \"proxy_ssl\", and there is no \"auth_http\" to decide on it";
-    warn(mail, speaks_tls_to_mail_servers, |block| &block.proxy_tls.met, without_effect, diagnostics);
-    warn(mail, asks_by_tls, |block| &block.auth_tls.met, "without \"auth_http https://...\"", diagnostics);
-    warn(mail, Mail::asks, |block| &block.auth_http_met, "with \"auth_users_file\"", diagnostics);
+    warn(mail, |block| &block.auth_http_met, Mail::asks, |_| true, "with \"auth_users_file\"", diagnostics);
+    let proxy = Tls {
+        prefix: "proxy_ssl",
+        spoken: speaks_tls_to_mail_servers,
+        silent: "without \"proxy_ssl\", and there is no \"auth_http\" to decide on it",
+        met: |block| &block.proxy_tls.met,
+        in_force: |mail, server| Mail::proxy_tls(mail, server),
+    };
+    let auth = Tls {
+        prefix: "auth_http_ssl",
+        spoken: asks_by_tls,
+        silent: "without \"auth_http https://...\"",
+        met: |block| &block.auth_tls.met,
+        in_force: |mail, server| Mail::auth_tls(mail, server),
+    };
+    proxy.check(mail, diagnostics);
+    auth.check(mail, diagnostics);
 }
 
-/// Warns of the directives of each block under which nobody uses them.
+/// The directives of TLS towards one kind of servers.
+struct Tls {
+    /// What their names begin with.
+    prefix: &'static str,
+    /// Whether it may come to TLS.
+    spoken: fn(&Mail<'_>, &MailSettings) -> bool,
+    /// Why it may not.
+    silent: &'static str,
+    /// Those that a block has.
+    met: fn(&MailSettings) -> &[(String, Place)],
+    /// Those that are in force for a server.
+    in_force: for<'a> fn(&'a Mail<'_>, &'a MailSettings) -> InForce<'a>,
+}
+
+impl Tls {
+    fn check(&self, mail: &Mail<'_>, diagnostics: &mut Diagnostics) {
+        let Tls { prefix, spoken, silent, met, in_force } = self;
+        warn(mail, met, spoken, |_| true, silent, diagnostics);
+        // Where there is no TLS at all, that is said already.
+        let verifies =
+            |mail: &Mail<'_>, server: &MailSettings| !spoken(mail, server) || in_force(mail, server).verifies();
+        let shows_certificate = |mail: &Mail<'_>, server: &MailSettings| {
+            !spoken(mail, server) || in_force(mail, server).shows_certificate()
+        };
+        let is_any = |name: &str, of: &[&str]| name.strip_prefix(prefix).is_some_and(|name| of.contains(&name));
+        let of_verification = |name: &str| is_any(name, &["_trusted_certificate", "_crl", "_verify_depth"]);
+        warn(mail, met, verifies, of_verification, &format!("with \"{prefix}_verify off\""), diagnostics);
+        let of_key = |name: &str| is_any(name, &["_certificate_key", "_password_file"]);
+        warn(mail, met, shows_certificate, of_key, &format!("without \"{prefix}_certificate\""), diagnostics);
+    }
+}
+
+/// Warns of the directives of each block, those of them with such a name, under which nobody uses them.
 fn warn<'a>(
     mail: &Mail<'a>,
+    met: impl Fn(&MailSettings) -> &[(String, Place)],
     used: impl Fn(&Mail<'a>, &MailSettings) -> bool,
-    of: impl Fn(&MailSettings) -> &[(String, Place)],
+    concerns: impl Fn(&str) -> bool,
     why: &str,
     diagnostics: &mut Diagnostics,
 ) {
     let mut tell = |block: &MailSettings| {
-        for (name, place) in of(block) {
+        for (name, place) in met(block).iter().filter(|(name, _)| concerns(name)) {
             let message = format!("the \"{name}\" directive has no effect {why}, ignored");
             diagnostics.push(Level::Warn, place, message);
         }

@@ -125,7 +125,25 @@ pub(crate) const ROWS: &[Row] = &[
         &[r#"[emerg] invalid value "user delay=5", it must begin with "address" or "login", or be "off" in @:9"#],
     ),
     new(At::Server, "limit_login login; limit_login off;", &[r#"[emerg] "limit_login" directive is duplicate in @:9"#]),
-    new(At::Server, "limit_login login ipv6_prefix=64;", &[r#"[emerg] invalid parameter "ipv6_prefix=64" in @:9"#]),
+    new(
+        At::Server,
+        "limit_login login ipv6_prefix=64;",
+        &[
+            r#"[emerg] invalid parameter "ipv6_prefix=64" in "limit_login login" directive, it must be "delay=", "refuse=" or "within=" in @:9"#,
+        ],
+    ),
+    new(
+        At::Server,
+        "limit_login address zone=a;",
+        &[
+            r#"[emerg] invalid parameter "zone=a" in "limit_login address" directive, it must be "delay=", "refuse=", "within=", "ipv4_prefix=" or "ipv6_prefix=" in @:9"#,
+        ],
+    ),
+    new(
+        At::Server,
+        "limit_login login delay=6 refuse=5; limit_login address refuse=10;",
+        &[r#"[warn] "delay=6" has no effect in "limit_login login": from "refuse=5" on nobody is asked in @:9"#],
+    ),
     new(
         At::Server,
         "limit_login address delay=0;",
@@ -154,6 +172,11 @@ pub(crate) const ROWS: &[Row] = &[
     new(
         At::Server,
         "limit_login_exempt 192.0.2.1; limit_login_exempt off;",
+        &[r#"[emerg] "limit_login_exempt" directive is duplicate in @:9"#],
+    ),
+    new(
+        At::Server,
+        "limit_login_exempt off; limit_login_exempt 192.0.2.1;",
         &[r#"[emerg] "limit_login_exempt" directive is duplicate in @:9"#],
     ),
 ];

@@ -164,6 +164,16 @@ pub(crate) const SERVERS: &[Row] = &[
     row(At::Server, r#"server_name "";"#, &[]),
     row(At::Server, "server_name a; server_name a;", &[r#"[emerg] "server_name" directive is duplicate in @:9"#]),
     differs("one name in nginx", At::Server, "server_name a b *.c;", &[]),
+    differs(
+        "nginx does not warn",
+        At::Server,
+        "server_name ~^imap .example.org mail.* example.org;",
+        &[
+            r#"[warn] no client asks for "~^imap" in "server_name" directive, it must be a name or "*.example.org" in @:9"#,
+            r#"[warn] no client asks for ".example.org" in "server_name" directive, it must be a name or "*.example.org" in @:9"#,
+            r#"[warn] no client asks for "mail.*" in "server_name" directive, it must be a name or "*.example.org" in @:9"#,
+        ],
+    ),
     row(
         At::Mail,
         "timeout 1; server_name a; max_errors 1; resolver off; resolver_timeout 1; timeout 2;",

@@ -288,9 +288,9 @@ pub(crate) const UPSTREAM: &[Row] = &[
     differs(
         "not in nginx",
         At::Server,
-        "proxy_ssl on; proxy_ssl_verify off; proxy_ssl_verify_depth 2; proxy_ssl_name a; proxy_ssl_server_name on; \
+        "proxy_ssl on; proxy_ssl_verify on; proxy_ssl_verify_depth 2; proxy_ssl_name a; proxy_ssl_server_name on; \
          proxy_ssl_session_reuse off; proxy_ssl_protocols TLSv1.3; proxy_ssl_ciphers HIGH; \
-         proxy_ssl_password_file passwords;",
+         proxy_ssl_certificate cert.pem; proxy_ssl_certificate_key key.pem; proxy_ssl_password_file passwords;",
         &[],
     ),
     differs("not in nginx", At::Server, "proxy_ssl StartTLS;", &[]),
@@ -351,6 +351,53 @@ pub(crate) const UPSTREAM: &[Row] = &[
             r#"[warn] the "auth_http_timeout" directive has no effect with "auth_users_file", ignored in @:9"#,
         ],
     ),
+    // What only goes with something else.
+    differs(
+        "not in nginx",
+        At::Server,
+        "proxy_ssl on; proxy_ssl_certificate_key key.pem; proxy_ssl_password_file /dev/null;",
+        &[
+            r#"[warn] the "proxy_ssl_certificate_key" directive has no effect without "proxy_ssl_certificate", ignored in @:9"#,
+            r#"[warn] the "proxy_ssl_password_file" directive has no effect without "proxy_ssl_certificate", ignored in @:9"#,
+        ],
+    ),
+    differs(
+        "not in nginx",
+        At::Server,
+        "proxy_ssl on; proxy_ssl_verify off; proxy_ssl_trusted_certificate cert.pem; proxy_ssl_verify_depth 2;",
+        &[
+            r#"[warn] the "proxy_ssl_trusted_certificate" directive has no effect with "proxy_ssl_verify off", ignored in @:9"#,
+            r#"[warn] the "proxy_ssl_verify_depth" directive has no effect with "proxy_ssl_verify off", ignored in @:9"#,
+        ],
+    ),
+    differs(
+        "not in nginx",
+        At::Mail,
+        "proxy_ssl_trusted_certificate cert.pem; proxy_ssl_certificate_key key.pem; \
+         server { listen 14311; protocol imap; proxy_ssl_verify off; } \
+         server { listen 14312; protocol imap; proxy_ssl_certificate cert.pem; }",
+        &[],
+    ),
+    differs(
+        "not in nginx",
+        At::Mail,
+        "proxy_ssl_trusted_certificate cert.pem; proxy_ssl_verify off; proxy_ssl_certificate_key key.pem; \
+         server { listen 14311; protocol imap; } server { listen 14312; protocol imap; }",
+        &[
+            r#"[warn] the "proxy_ssl_trusted_certificate" directive has no effect with "proxy_ssl_verify off", ignored in @:7"#,
+            r#"[warn] the "proxy_ssl_certificate_key" directive has no effect without "proxy_ssl_certificate", ignored in @:7"#,
+        ],
+    ),
+    differs(
+        "not in nginx",
+        At::Server,
+        "auth_http https://127.0.0.1:1/x; auth_http_ssl_verify off; auth_http_ssl_verify_depth 3; \
+         auth_http_ssl_certificate_key key.pem;",
+        &[
+            r#"[warn] the "auth_http_ssl_verify_depth" directive has no effect with "auth_http_ssl_verify off", ignored in @:9"#,
+            r#"[warn] the "auth_http_ssl_certificate_key" directive has no effect without "auth_http_ssl_certificate", ignored in @:9"#,
+        ],
+    ),
     // The authentication server.
     differs(
         "not in nginx",
@@ -384,6 +431,12 @@ pub(crate) const UPSTREAM: &[Row] = &[
         At::Server,
         "imap_auth external; pop3_auth external;",
         &[r#"[warn] "imap_auth external" without "ssl_verify_client": no certificate is asked for in @:8"#],
+    ),
+    differs(
+        "not in nginx",
+        At::Server,
+        "auth_users_file users; proxy_pass unix:/s; imap_auth plain external;",
+        &[r#"[warn] "imap_auth external" has no effect with "auth_users_file": who claims a name is refused in @:8"#],
     ),
     row(
         At::Server,

@@ -94,25 +94,47 @@ pub fn directive(settings: &mut Settings, call: &mut Call<'_>) -> Outcome {
     Ok(())
 }
 
-fn by_address(call: &Call<'_>) -> Outcome<AddressLimit> {
+fn by_address(call: &mut Call<'_>) -> Outcome<AddressLimit> {
     let mut by = BY_ADDRESS;
     for text in &call.args[1..] {
         match text.split_once('=') {
             Some(("ipv4_prefix", bits)) => by.ipv4 = prefix(text, bits, 32)?,
             Some(("ipv6_prefix", bits)) => by.ipv6 = prefix(text, bits, 128)?,
-            _ => set(&mut by.limit, text)?,
+            _ => set(&mut by.limit, text, || {
+                unknown(call, text, "\"delay=\", \"refuse=\", \"within=\", \"ipv4_prefix=\" or \"ipv6_prefix=\"")
+            })?,
         }
     }
+    warn_of_delay(call, &by.limit);
     Ok(by)
 }
 
-fn by_login(call: &Call<'_>) -> Outcome<Limit> {
+fn by_login(call: &mut Call<'_>) -> Outcome<Limit> {
     let mut limit = BY_LOGIN;
-    call.args[1..].iter().try_for_each(|text| set(&mut limit, text))?;
+    for text in &call.args[1..] {
+        set(&mut limit, text, || unknown(call, text, "\"delay=\", \"refuse=\" or \"within=\""))?;
+    }
+    warn_of_delay(call, &limit);
     Ok(limit)
 }
 
-fn set(limit: &mut Limit, text: &str) -> Outcome {
+fn unknown(call: &Call<'_>, text: &str, known: &str) -> String {
+    format!("invalid parameter \"{text}\" in \"{} {}\" directive, it must be {known}", call.name, call.args[0])
+}
+
+/// Warns of a `delay=` that comes too late to be.
+fn warn_of_delay(call: &mut Call<'_>, limit: &Limit) {
+    let args = call.args;
+    let given = args.iter().find(|text| text.starts_with("delay="));
+    if let (Some(given), Some(delay), Some(refuse)) = (given, limit.delay, limit.refuse)
+        && refuse <= delay
+    {
+        let (name, by) = (call.name, &args[0]);
+        call.warn(format!("\"{given}\" has no effect in \"{name} {by}\": from \"refuse={refuse}\" on nobody is asked"));
+    }
+}
+
+fn set(limit: &mut Limit, text: &str, unknown: impl FnOnce() -> String) -> Outcome {
     match text.split_once('=') {
         Some(("delay", number)) => limit.delay = count(text, number)?,
         Some(("refuse", number)) => limit.refuse = count(text, number)?,
@@ -120,7 +142,7 @@ fn set(limit: &mut Limit, text: &str) -> Outcome {
             let time = value::seconds(time).filter(|time| (MIN_WITHIN..=MAX_WITHIN).contains(time));
             limit.within = time.ok_or_else(|| format!("invalid time \"{text}\", it must be from 1s to 1d"))?;
         }
-        _ => return Err(format!("invalid parameter \"{text}\"")),
+        _ => return Err(unknown()),
     }
     Ok(())
 }
@@ -149,6 +171,9 @@ pub fn exempt(settings: &mut Settings, call: &mut Call<'_>) -> Outcome {
     }
     let network = network(call, text)
         .ok_or_else(|| format!("invalid parameter \"{text}\", it must be an address, CIDR, \"unix:\" or \"off\""))?;
+    if matches!(&settings.exempt, Some(off) if off.is_empty()) {
+        return Err(call.wrong("is duplicate"));
+    }
     settings.exempt.get_or_insert_default().push(network);
     Ok(())
 }

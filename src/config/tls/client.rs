@@ -32,7 +32,7 @@ impl<'a> InForce<'a> {
         let certificate = self.certificate().map(|text| certificate(text, paths));
         let key = self.certificate_key().map(|text| key(text, paths));
         ClientOptions {
-            verify: own.verify.or(mail.verify).unwrap_or(true),
+            verify: self.verifies(),
             verify_depth: depth(own.verify_depth.or(mail.verify_depth).unwrap_or(DEFAULT_DEPTH)),
             trusted_certificate: file(&own.trusted_certificate, &mail.trusted_certificate, paths),
             crl: file(&own.crl, &mail.crl, paths),
@@ -45,6 +45,16 @@ impl<'a> InForce<'a> {
             session_reuse: own.session_reuse.or(mail.session_reuse).unwrap_or(true),
             conf_commands: list(&own.conf_commands, &mail.conf_commands),
         }
+    }
+
+    /// Whether the server has to have a certificate that is good.
+    pub fn verifies(self) -> bool {
+        self.own.verify.or(self.mail.verify).unwrap_or(true)
+    }
+
+    /// Whether there is a certificate to show to the server.
+    pub fn shows_certificate(self) -> bool {
+        self.certificate().is_some()
     }
 
     fn name(self) -> Option<&'a String> {
@@ -98,11 +108,10 @@ pub fn asks_by_tls(mail: &Mail<'_>, server: &MailSettings) -> bool {
 /// A socket's path is no name that a certificate could have.
 fn check_name(mail: &Mail<'_>, server: &MailSettings, diagnostics: &mut Diagnostics) {
     let tls = mail.proxy_tls(server);
-    let verified = tls.own.verify.or(tls.mail.verify).unwrap_or(true);
     let Given::Good(AuthChoice::UsersFile(_)) = mail.auth(server) else { return };
     if let Some(proxy_pass) = server.proxy_pass.as_ref().or(mail.mail.proxy_pass.as_ref())
         && let ProxyTarget::Unix(path) = &proxy_pass.target
-        && verified
+        && tls.verifies()
         && tls.name().is_none()
     {
         let message = format!("no \"proxy_ssl_name\" is defined for \"proxy_pass unix:{}\"", path.display());
@@ -111,7 +120,7 @@ fn check_name(mail: &Mail<'_>, server: &MailSettings, diagnostics: &mut Diagnost
 }
 
 /// EXTERNAL is the claim of a name that the client's certificate should prove. nginx leaves it to the authentication
-/// server to find out that there is none.
+/// server to find out that there is none; a users file knows nothing of certificates.
 pub fn warn_of_external(mail: &Mail<'_>, diagnostics: &mut Diagnostics) {
     for server in mail.servers {
         let Given::Good(protocol) = server.protocol else { continue };
@@ -121,10 +130,15 @@ pub fn warn_of_external(mail: &Mail<'_>, diagnostics: &mut Diagnostics) {
             Protocol::Smtp => (&server.smtp, &mail.mail.smtp),
         };
         let external = own.auth.or(inherited.auth).is_some_and(|auth| auth.external);
-        if external && mail.tls(server).verify_client() == VerifyClient::Off {
-            let name = protocol.name();
-            let message =
-                format!("\"{name}_auth external\" without \"ssl_verify_client\": no certificate is asked for");
+        let why = if !mail.asks(server) {
+            " has no effect with \"auth_users_file\": who claims a name is refused"
+        } else if mail.tls(server).verify_client() == VerifyClient::Off {
+            " without \"ssl_verify_client\": no certificate is asked for"
+        } else {
+            continue;
+        };
+        if external {
+            let message = format!("\"{}_auth external\"{why}", protocol.name());
             diagnostics.push(Level::Warn, &server.place, message);
         }
     }
