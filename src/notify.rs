@@ -44,6 +44,11 @@ pub fn watchdog() {
     tell("WATCHDOG=1\n");
 }
 
+/// It lives, and will say so again within that time, from now on.
+pub fn watchdog_within(time: Duration) {
+    tell(&format!("WATCHDOG_USEC={}\nWATCHDOG=1\n", time.as_micros()));
+}
+
 /// How often it has to say that it lives: twice as often as it is expected.
 pub fn watchdog_interval() -> Option<Duration> {
     let number = |name| env::var(name).ok().and_then(|value| value.parse::<u64>().ok());

@@ -20,6 +20,9 @@ use crate::log::{Errno, Level};
 use crate::signals::Order;
 use crate::{listen, notify, reply};
 
+/// How long the master may be busy with files, names to be looked up, and addresses that are in use.
+const LONG_READING: Duration = Duration::from_secs(300);
+
 /// How long a worker may take to build a configuration.
 const PATIENCE: Duration = Duration::from_secs(50);
 
@@ -43,15 +46,25 @@ impl Master {
     }
 
     fn try_reload(&mut self) -> Result<(), Vec<String>> {
-        let prepared = self.prepare()?;
-        let is_new = |socket: &&config::Socket| self.known(&socket.address).is_none();
-        let new: Vec<&config::Socket> = prepared.sockets.iter().filter(is_new).collect();
-        let opened = self.open(&new)?;
+        if self.watchdog.is_some() {
+            notify::watchdog_within(LONG_READING);
+        }
+        let read = self.prepare().and_then(|prepared| {
+            let opened = self.open(&self.new_sockets(&prepared))?;
+            Ok((prepared, opened))
+        });
+        if let Some((_, interval)) = self.watchdog {
+            notify::watchdog_within(2 * interval);
+        }
+        let (prepared, opened) = read?;
         let taken = self.join(&prepared, opened).and_then(|listeners| {
             self.hand_over(&prepared, &listeners)?;
             Ok(listeners)
         });
-        let listeners = taken.inspect_err(|_| listen::remove_files(new.into_iter().map(|socket| &socket.address)))?;
+        let listeners = taken.inspect_err(|_| {
+            let new = self.new_sockets(&prepared);
+            listen::remove_files(new.into_iter().map(|socket| &socket.address));
+        })?;
         self.adopt(prepared, listeners);
         Ok(())
     }
@@ -88,6 +101,11 @@ impl Master {
         }
         mistakes.push("the listening sockets of the new configuration cannot be opened".to_string());
         opened.ok_or(mistakes)
+    }
+
+    /// The sockets that are not open yet.
+    fn new_sockets<'a>(&self, prepared: &'a Prepared) -> Vec<&'a config::Socket> {
+        prepared.sockets.iter().filter(|socket| self.known(&socket.address).is_none()).collect()
     }
 
     /// The socket that is bound to this address already.

@@ -163,6 +163,9 @@ fn systemd_gives_sockets_and_is_told() {
     hear("WATCHDOG=1");
     kill_process(Pid::from_child(&child), Signal::HUP).unwrap();
     assert!(hear("RELOADING=1").contains("MONOTONIC_USEC="));
+    // Names in the configuration may take their time to be found.
+    assert_eq!(hear_next(&ears), "WATCHDOG_USEC=300000000\nWATCHDOG=1\n");
+    assert_eq!(hear_next(&ears), "WATCHDOG_USEC=200000\nWATCHDOG=1\n");
     hear("READY=1");
     kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
     hear("STOPPING=1");
@@ -180,6 +183,8 @@ fn systemd_is_told_that_a_master_lives_that_waits_for_its_worker() {
     kill_process(worker, Signal::STOP).unwrap();
     running.signal(Signal::HUP);
     hear(&ears, "RELOADING=1");
+    assert_eq!(hear_next(&ears), "WATCHDOG_USEC=300000000\nWATCHDOG=1\n");
+    assert_eq!(hear_next(&ears), "WATCHDOG_USEC=20000\nWATCHDOG=1\n");
     for _ in 0..3 {
         assert_eq!(hear_next(&ears), "WATCHDOG=1\n");
     }
