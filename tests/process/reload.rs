@@ -199,6 +199,22 @@ fn a_listener_that_cannot_be_opened_changes_nothing() {
 }
 
 #[test]
+fn a_listener_that_can_be_opened_at_last_is() {
+    let running = Running::start("");
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let other = taken.local_addr().unwrap();
+    running.configure("", &format!("{ONE} server {{ listen {other}; protocol pop3; }}"));
+    running.signal(Signal::HUP);
+    running.await_log("try again to bind() after 500ms");
+    drop(taken);
+    running.await_log("the new configuration is in force");
+    Conn::connect(other).expect("+OK POP3 ready\r\n");
+    // Why it took its time.
+    let why = format!("bind() to {other} failed (98: Address already in use)");
+    assert_eq!(running.log().matches(&why).count(), 1, "{}", running.log());
+}
+
+#[test]
 fn of_listeners_that_cannot_all_be_opened_no_file_is_left() {
     let running = Running::start("");
     let (first, second) = (running.prefix().join("socket"), running.prefix().join("none/socket"));
