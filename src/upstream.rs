@@ -123,10 +123,11 @@ async fn converse(
 ) -> Result<Result<Vec<u8>, DialogueError>, Ended> {
     let mut out = Output::default();
     let mut is_open = destination.is_open;
+    // The greeting is.
+    let mut asked_for = 1;
     loop {
         session.log.context.action = "reading response from upstream";
         let mut progress = Ok(Progress::More);
-        let answers = back.answers();
         let receive = stream.receive(usize::MAX, |bytes| progress = back.receive(bytes, &mut out));
         match unless_gone(session, front, receive).await? {
             Some(Ok(0)) => {
@@ -152,7 +153,7 @@ async fn converse(
         }
         is_open = false;
         // Whoever has said more than was asked is not believed in what he said.
-        if back.answers() > answers + 1 {
+        if back.answers() > asked_for {
             progress = Err(DialogueError::Unasked);
         }
         match progress {
@@ -169,6 +170,7 @@ async fn converse(
             }
         }
         if !out.bytes.is_empty() {
+            asked_for += 1;
             session.log.context.action = back.action();
             session.log.write(Level::Debug, format_args!("{} bytes for upstream", out.bytes.len()));
             let sent = send(session, front, stream, &out.bytes).await;

@@ -4,7 +4,7 @@ use std::os::unix::net::UnixListener;
 
 use tempfile::TempDir;
 
-use crate::harness::{Backend, Conn, Reply, Wire, differs};
+use crate::harness::{Backend, Conn, Reply, Subject, Wire, differs};
 
 const PROTOCOLS: [&str; 3] = ["imap", "pop3", "smtp"];
 
@@ -181,4 +181,36 @@ fn an_answer_before_the_question() {
     client.expect("-ERR internal server error\r\n").expect_close();
     let line = differs("", "upstream sent invalid response: \"-ERR no\"", "upstream answered before it was asked");
     wire.await_log(line);
+}
+
+/// Its other half would make it the answer to the password.
+#[test]
+fn the_beginning_of_an_answer_before_the_question() {
+    type Steps = &'static [(&'static str, &'static str)];
+    let pop3: Steps = &[("+OK hi\r\n", "USER u\r\n"), ("+OK\r\n+OK", "")];
+    let imap: Steps = &[("* OK hi\r\n", "a LOGIN {1}\r\n"), ("+ go\r\n", "u {1}\r\n"), ("+ go\r\na OK i", "")];
+    let smtp: Steps = &[("220 hi\r\n", "EHLO proxy.test\r\n"), ("250 hi\r\n235 ", "")];
+    for (protocol, login, steps) in [
+        ("pop3", "USER u\r\nPASS p\r\n", pop3),
+        ("imap", "a LOGIN u p\r\n", imap),
+        ("smtp", "EHLO a\r\nAUTH PLAIN AHUAcA==\r\n", smtp),
+    ] {
+        let settings = "xclient off; proxy_smtp_auth on;";
+        let wire = Wire::mail(&format!("{settings} server {{ listen @main@; protocol {protocol}; }}"));
+        let mut client = wire.client();
+        client.send(login);
+        let mut backend = wire.backend.accept();
+        for (said, asked) in steps {
+            backend.send(said);
+            if !asked.is_empty() {
+                backend.expect(asked);
+            } else if Subject::is_nginx() {
+                // It waits for the other half.
+                backend.expect_silence();
+            } else {
+                backend.expect_close();
+                wire.await_log("upstream answered before it was asked");
+            }
+        }
+    }
 }

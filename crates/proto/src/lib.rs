@@ -282,8 +282,8 @@ pub trait BackEnd: Send {
     fn tls_started(&mut self, out: &mut Output);
     /// What it is doing, for the log (`while ...`).
     fn action(&self) -> &'static str;
-    /// How many answers it has had, the greeting included. One for each time it said something is what was asked for: see
-    /// [`DialogueError::Unasked`].
+    /// How many answers it has had, the greeting included, and one that has only begun. One for each time it said something
+    /// is what was asked for: see [`DialogueError::Unasked`].
     fn answers(&self) -> usize;
     /// Whether the mail server, refusing, said that user or password is wrong, and not that something else is.
     fn is_bad_login(&self, error: &DialogueError) -> bool;

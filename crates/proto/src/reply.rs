@@ -54,7 +54,7 @@ impl Replies {
     /// What is left, as far as it is whole lines.
     pub(crate) fn take_lines(&mut self) -> Vec<u8> {
         let mut rest = self.take();
-        rest.truncate(memchr::memrchr(b'\n', &rest).map_or(0, |end| end + 1));
+        rest.truncate(whole_lines(&rest).len());
         rest
     }
 
@@ -78,6 +78,11 @@ impl Replies {
         self.bytes.truncate(self.limit);
         DialogueError::TooLong { start: self.take() }
     }
+}
+
+/// Bytes, as far as they are whole lines.
+pub(crate) fn whole_lines(bytes: &[u8]) -> &[u8] {
+    &bytes[..memchr::memrchr(b'\n', bytes).map_or(0, |end| end + 1)]
 }
 
 #[cfg(test)]

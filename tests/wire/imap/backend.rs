@@ -160,6 +160,7 @@ fn refused_login_is_an_internal_error() {
 fn refused_login_is_passed_on_where_configured() {
     login_fails("proxy_pass_error_message on;", "a NO [AUTH] no\r\n", "a NO [AUTH] no\r\n");
     login_fails("proxy_pass_error_message on;", "* info\r\na NO no\r\n", "* info\r\na NO no\r\n");
+    login_fails("proxy_pass_error_message on;", "a NO no\r\n* BYE x\r\n", "a NO no\r\n* BYE x\r\n");
 }
 
 #[test]

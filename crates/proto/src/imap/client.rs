@@ -6,12 +6,14 @@
 //!
 //! Unlike nginx it reads lines, so it does not matter in which pieces they come: any number of untagged ones before the
 //! tagged answer to LOGIN is passed on with it. Untagged lines before that, while the server is to ask for a literal,
-//! are about the connection and not the session; they are dropped, but `* BYE` ends the attempt at once.
+//! are about the connection and not the session; they are dropped unless the server refuses, and `* BYE` ends the attempt at
+//! once.
 //!
 //! Known gap: a literal inside an untagged line is not understood; its lines are taken for lines of their own.
 
 use std::mem;
 
+use crate::reply::whole_lines;
 use crate::sasl::is_speakable;
 use crate::{BackEnd, DialogueError, Output, Progress, Secret, digits};
 
@@ -29,7 +31,7 @@ pub struct Client {
     starttls: bool,
     state: State,
     action: &'static str,
-    /// How many answers there were.
+    /// How many whole answers there were.
     answers: usize,
     /// What was received of the answer that is waited for.
     answer: Vec<u8>,
@@ -113,7 +115,7 @@ impl Client {
                 if self.starttls { self.say_starttls(out) } else { self.say_login(out) }
             }
             State::TlsConsent | State::Handshake => {
-                self.state = State::Handshake;
+                self.wait_for(State::Handshake, READING);
                 return if rest.is_empty() { Ok(Progress::StartTls) } else { Err(DialogueError::InjectedPlaintext) };
             }
             State::LeaveForUser => {
@@ -189,7 +191,10 @@ impl BackEnd for Client {
             self.answer.extend_from_slice(piece);
             bytes = rest;
             if piece.ends_with(b"\n") {
-                let judged = self.judge();
+                let mut judged = self.judge();
+                if let Err(DialogueError::Refused { reply } | DialogueError::NoStartTls { reply }) = &mut judged {
+                    reply.extend_from_slice(whole_lines(rest));
+                }
                 self.answers += usize::from(judged != Ok(false));
                 if judged? {
                     let progress = self.proceed(rest, out)?;
@@ -217,7 +222,9 @@ impl BackEnd for Client {
     }
 
     fn answers(&self) -> usize {
-        self.answers
+        // An untagged line answers nothing.
+        let begun = self.answer.get(self.line..).is_some_and(|line| !line.is_empty() && !line.starts_with(b"*"));
+        self.answers + usize::from(begun)
     }
 
     /// Codes of RFC 5530.
@@ -233,8 +240,8 @@ impl BackEnd for Client {
             b"[EXPIRED]",
         ];
         let DialogueError::Refused { reply } = error else { return false };
-        let last = reply.trim_ascii_end().rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
-        let text = last.strip_prefix(self.tag.as_slice()).and_then(|rest| rest.strip_prefix(b"NO"));
+        let tagged = reply.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(self.tag.as_slice()));
+        let text = tagged.and_then(|rest| rest.strip_prefix(b"NO"));
         let is_other = |text: &[u8]| OTHER_REASONS.iter().any(|code| begins_with(text.trim_ascii_start(), code));
         self.state == State::Verdict && text.is_some_and(|text| !is_other(text))
     }
@@ -283,10 +290,17 @@ mod tests {
     fn log_in_split(buffer: usize, input: &str) -> Ending {
         let input = input.as_bytes();
         let whole = log_in(client(buffer), &[input]);
+        // Of what is said behind a refusal only what comes with it counts.
+        let same = |pieces: &[&[u8]]| match (log_in(client(buffer), pieces), &whole) {
+            ((said, Err(DialogueError::Refused { reply })), (whole, Err(DialogueError::Refused { reply: all }))) => {
+                said == *whole && all.starts_with(&reply)
+            }
+            (split, whole) => split == *whole,
+        };
         for at in 1..input.len() {
-            assert_eq!(log_in(client(buffer), &[&input[..at], &input[at..]]), whole, "split at {at}");
+            assert!(same(&[&input[..at], &input[at..]]), "split at {at}: {whole:?}");
         }
-        assert_eq!(log_in(client(buffer), &input.chunks(1).collect::<Vec<_>>()), whole, "byte by byte");
+        assert!(same(&input.chunks(1).collect::<Vec<_>>()), "byte by byte: {whole:?}");
         whole
     }
 
@@ -314,6 +328,8 @@ mod tests {
             ("* OK\r\n+\r\n+\r\na1 NO [CONTACTADMIN] call us\r\n", false),
             ("* OK\r\n+\r\n+\r\na1 NO [AUTHORIZATIONFAILED] not as him\r\n", false),
             ("* OK\r\n+\r\n+\r\na1 NO [EXPIRED] another password, please\r\n", false),
+            ("* OK\r\n+\r\n+\r\na1 NO who?\r\n* BYE\r\n", true),
+            ("* OK\r\n+\r\n+\r\na1 NO [LIMIT] slowly\r\n* BYE\r\n", false),
             ("* OK\r\n+\r\n+\r\na1 BAD what?\r\n", false),
             ("* OK\r\n+\r\na1 NO who?\r\n", false),
             ("* BYE\r\n", false),
@@ -355,7 +371,7 @@ mod tests {
             ("+OK POP3\r\n", "", refused("+OK POP3\r\n")),
             ("* OK hi\r\na1 BAD what\r\n", LOGIN, refused("a1 BAD what\r\n")),
             ("* OK hi\r\n* OK x\r\n* BYE\r\n", LOGIN, refused("* OK x\r\n* BYE\r\n")),
-            ("* OK hi\r\n+ go\r\na1 NO user\r\n+ go\r\n", USER, refused("a1 NO user\r\n")),
+            ("* OK hi\r\n+ go\r\na1 NO user\r\n", USER, refused("a1 NO user\r\n")),
             ("* OK hi\r\n+ go\r\n+ go\r\na1 NO wrong\r\n", ALL, refused("a1 NO wrong\r\n")),
             ("* OK hi\r\n+ go\r\n+ go\r\n* OK wait\r\na1 NO no\r\n* x", ALL, refused("* OK wait\r\na1 NO no\r\n")),
             ("* OK hi\r\n+ go\r\n+ go\r\na2 OK in\r\n", ALL, refused("a2 OK in\r\n")),
@@ -364,6 +380,14 @@ mod tests {
         for (input, said, ending) in cases {
             assert_eq!(log_in_split(100, input), (said.to_owned(), ending), "{input:?}");
         }
+    }
+
+    #[test]
+    fn a_refusal_is_all_that_was_said_with_it() {
+        let ending = |input: &str| log_in(client(100), &[input.as_bytes()]).1;
+        assert_eq!(ending("* BYE a\r\n* BYE b\r\n* "), refused("* BYE a\r\n* BYE b\r\n"));
+        let replies = "a1 NO [ALERT] no\r\n* BYE too often\r\n";
+        assert_eq!(ending(&format!("* OK hi\r\n+ go\r\n+ go\r\n{replies}")), refused(replies));
     }
 
     #[test]

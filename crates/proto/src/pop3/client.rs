@@ -14,7 +14,7 @@ pub struct Client {
     replies: Replies,
     starttls: bool,
     awaited: Awaited,
-    /// How many answers there were.
+    /// How many whole answers there were.
     answers: usize,
     action: &'static str,
 }
@@ -71,7 +71,7 @@ impl Client {
             }
             Awaited::Consent(credentials) => {
                 self.awaited = Awaited::Handshake(credentials);
-                return if self.replies.is_empty() {
+                return if self.replies.take().is_empty() {
                     Ok(Progress::StartTls)
                 } else {
                     Err(DialogueError::InjectedPlaintext)
@@ -140,7 +140,7 @@ impl BackEnd for Client {
     }
 
     fn answers(&self) -> usize {
-        self.answers
+        self.answers + usize::from(!self.replies.is_empty())
     }
 
     /// Codes of RFC 2449 and RFC 3206.

@@ -53,7 +53,7 @@ pub struct Login {
 pub struct Client {
     replies: Replies,
     awaited: Awaited,
-    /// How many answers there were.
+    /// How many whole answers there were.
     answers: usize,
     commands: VecDeque<Command>,
     /// Whether TLS is still to be started.
@@ -111,7 +111,7 @@ impl Client {
     fn go_on(&mut self, reply: Vec<u8>, out: &mut Output) -> Result<Progress, DialogueError> {
         if matches!(self.awaited, Awaited::TlsConsent) {
             self.awaited = Awaited::Handshake;
-            return if self.replies.is_empty() {
+            return if self.replies.take().is_empty() {
                 Ok(Progress::StartTls)
             } else {
                 Err(DialogueError::InjectedPlaintext)
@@ -184,7 +184,7 @@ impl BackEnd for Client {
     }
 
     fn answers(&self) -> usize {
-        self.answers
+        self.answers + usize::from(!self.replies.is_empty())
     }
 
     /// RFC 4954, section 6.
