@@ -13,7 +13,9 @@ use openssl::dh::Dh;
 use openssl::error::ErrorStack;
 use openssl::md::Md;
 use openssl::pkey::Params;
-use openssl::ssl::{ClientHelloResponse, SslContextBuilder, SslContextRef, SslOptions, SslRef, SslSessionRef};
+use openssl::ssl::{
+    ClientHelloResponse, SslContextBuilder, SslContextRef, SslOptions, SslRef, SslSessionRef, SslVersion,
+};
 use openssl::x509::{X509, X509VerifyResult};
 use openssl_sys as sys;
 
@@ -317,11 +319,14 @@ extern "C" fn note_end<L: TicketLife>(ssl: *mut sys::SSL, _: *mut c_void) -> c_i
     // SAFETY: OpenSSL lends a live connection.
     let ssl = unsafe { SslRef::from_ptr(ssl) };
     let Some(session) = ssl.session() else { return 1 };
-    if noted_end(session).is_some() {
+    // A session of TLS 1.2 that is taken up again may be one in the cache, which other threads use at this moment. Its own
+    // end is in its tickets all the same. For TLS 1.3 OpenSSL has made a copy.
+    let is_shared = ssl.session_reused() && ssl.version2() != Some(SslVersion::TLS1_3);
+    if is_shared || noted_end(session).is_some() {
         return 1;
     }
     let end = L::end(ssl).to_be_bytes();
-    // SAFETY: the session lives, and copies the bytes.
+    // SAFETY: the session lives, nobody else has it yet, and it copies the bytes.
     unsafe { SSL_SESSION_set1_ticket_appdata(session.as_ptr(), end.as_ptr().cast(), end.len()) }
 }
 

@@ -3,6 +3,8 @@
 use super::*;
 use crate::tls::ffi;
 use crate::tls::options::{SessionCache, SharedCache, VerifyClient, WithoutCache};
+#[cfg(not(feature = "aws-lc"))]
+use openssl::ssl::SslOptions;
 use openssl::ssl::SslVersion;
 use std::time::Duration;
 
@@ -86,6 +88,23 @@ async fn by_a_cache_of_the_block_alone() {
         assert!(resumes(version, &first, &first).await, "{version:?}");
         assert!(!resumes(version, &first, &second).await);
     }
+}
+
+/// OpenSSL lends the same session to all who resume it, whatever thread they are on.
+#[tokio::test]
+#[cfg(not(feature = "aws-lc"))]
+async fn nobody_writes_to_a_session_that_is_in_the_cache() {
+    let world = World::new();
+    let builtin = SessionCache { builtin: Some(100), ..SessionCache::default() };
+    let entrance = entrance(&ServerOptions { session_cache: builtin, ..world.options() });
+    let old = client(SslVersion::TLS1_2).with(|client| drop(client.set_options(SslOptions::NO_TICKET)));
+    let session = old.connect(&entrance).await.session().await;
+    let meeting = client(SslVersion::TLS1_2).resuming(&session).connect(&entrance).await;
+    assert!(meeting.resumed());
+    assert_eq!(ffi::noted_end(meeting.server.ssl().session().unwrap()), None);
+    // The ticket that it was given is as good as the session.
+    let renewed = meeting.session().await;
+    assert!(client(SslVersion::TLS1_2).resuming(&renewed).connect(&entrance).await.resumed());
 }
 
 #[tokio::test]
