@@ -2,7 +2,7 @@
 //!
 //! What Gatepost allocates itself comes from mimalloc: with it a login takes 7,000 instructions less than with the C
 //! library's allocator, and an idle session a fifth less memory. OpenSSL has its small pieces from mimalloc too
-//! (`tls::set_allocator`), and the large ones from the C library. Both keep what was freed for the next time. That is right
+//! (`tls::begin`), and the large ones from the C library. Both keep what was freed for the next time. That is right
 //! from one session to the next, and wrong after a storm, of sessions or of logins, which take several times as much: so
 //! when half of many have gone, each thread gives back what it does not use ([`Tide`]).
 

@@ -245,7 +245,6 @@ pub fn confine(process: &Process) -> Vec<String> {
     // These read files at their first use.
     log::read_time_zone();
     users::processors();
-    openssl::init();
     if !process.sandbox {
         // As in nginx: leaving root has forbidden core files.
         let _ = sandbox::set_dumpable(true);

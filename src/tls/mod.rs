@@ -45,10 +45,12 @@ pub fn has_unread<S>(stream: &SslStream<S>) -> bool {
     ffi::has_unread(stream.ssl())
 }
 
-/// Sets where the library's memory comes from. To be called before anything else here.
-pub fn set_allocator() {
+/// Sets where the library's memory comes from, and has the library begin. To be called before anything else here: at the
+/// exit of a program in which OpenSSL begins otherwise it takes itself apart, whatever other threads do with it.
+pub fn begin() {
     #[cfg(not(feature = "aws-lc"))]
     ffi::set_allocator();
+    openssl::init();
 }
 
 /// The library that TLS comes from, and its version: `OpenSSL 3.0.17 1 Jul 2025`.

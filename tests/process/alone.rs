@@ -1,9 +1,12 @@
 //! `master_process off`: one process that serves by itself.
 
+use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use rustix::process::Signal;
 
+use crate::harness::{Wanted, tls};
 use crate::running::{Running, await_some, await_some_in, children, command_line, read, status};
 
 #[test]
@@ -58,4 +61,49 @@ fn usr1_opens_logs_anew_and_the_others_do_nothing() {
     await_some("new log", || log.exists().then_some(()));
     let client = running.client();
     await_some_in(&log, &format!("client {} connected", client.local()));
+}
+
+/// What the library for TLS has for everybody must not go away under the hands of the threads.
+#[test]
+fn it_ends_in_the_middle_of_handshakes() {
+    let files = tempfile::tempdir().unwrap();
+    for (name, content) in Wanted::new("mail.test").alone().files("m") {
+        std::fs::write(files.path().join(name), content).unwrap();
+    }
+    let at = files.path().join("m").display().to_string();
+    let server = format!(
+        "server {{ listen @at@; protocol imap; starttls on; ssl_certificate {at}.crt; ssl_certificate_key {at}.key; }}"
+    );
+    for _ in 0..8 {
+        let mut running = Running::start_with("master_process off; worker_processes 4;", &server);
+        let (over, handshakes) = (AtomicBool::new(false), AtomicUsize::new(0));
+        std::thread::scope(|threads| {
+            for _ in 0..12 {
+                threads.spawn(|| {
+                    while !over.load(Ordering::Relaxed)
+                        && let Ok(stream) = TcpStream::connect(running.at)
+                        && shake_hands(stream).is_some()
+                    {
+                        handshakes.fetch_add(1, Ordering::Relaxed);
+                    }
+                });
+            }
+            await_some("handshakes", || (handshakes.load(Ordering::Relaxed) > 100).then_some(()));
+            running.signal(Signal::TERM);
+            over.store(true, Ordering::Relaxed);
+        });
+        let status = running.end();
+        assert!(status.success(), "{status}");
+    }
+}
+
+/// None when the server is gone.
+fn shake_hands(mut stream: TcpStream) -> Option<()> {
+    stream.write_all(b"a STARTTLS\r\n").ok()?;
+    let mut said = [0; 64];
+    let mut length = 0;
+    while !said[..length].ends_with(b"a OK completed\r\n") {
+        length += stream.read(&mut said[length..]).ok().filter(|count| *count > 0)?;
+    }
+    tls::Client::new().ssl().connect(stream).ok().map(drop)
 }

@@ -114,7 +114,7 @@ impl Client {
         Client { session: Some(session.to_owned()), ..self }
     }
 
-    pub(super) fn ssl(self) -> Ssl {
+    pub(crate) fn ssl(self) -> Ssl {
         let mut ssl = Ssl::new(&self.context.build()).unwrap();
         if let Some(name) = self.name {
             ssl.set_hostname(&name).unwrap();
