@@ -139,26 +139,30 @@ impl Relay {
         let mut moved = up.serve(cx, client, upstream) && up.state != State::Draining;
         down.is_last = up.state == State::Done;
         moved |= down.serve(cx, upstream, client);
-        // A side that broke takes nothing any more.
+        // A side that broke takes nothing any more. What the mail server has said before reaches the client all the same.
         if up.broken.is_some() && down.state != State::Done {
             down.abandon();
         }
-        if down.broken.is_some() && up.state != State::Done {
-            up.abandon();
+        if down.broken.is_some() && matches!(up.state, State::Open | State::Ending) {
+            up.refused();
+            // It had its turn above, and may not be waiting for input.
+            cx.waker().wake_by_ref();
         }
+        let end = |up: &mut Direction, down: &mut Direction, end| match (up.broken.take(), down.broken.take()) {
+            (Some(error), _) => End::Broken(Side::Client, error),
+            (None, Some(error)) => End::Broken(Side::Upstream, error),
+            (None, None) => end,
+        };
         if up.state == State::Done && down.state == State::Done {
-            return Poll::Ready(match (up.broken.take(), down.broken.take()) {
-                (Some(error), _) => End::Broken(Side::Client, error),
-                (None, Some(error)) => End::Broken(Side::Upstream, error),
-                (None, None) => End::Done,
-            });
+            return Poll::Ready(end(up, down, End::Done));
         }
         if moved {
             *last_activity = time::now();
         }
         let half_closed = up.state != State::Open || down.state != State::Open;
         let limit = if half_closed { limits.half_closed.min(limits.idle) } else { limits.idle };
-        if time::is_reached(*last_activity + limit) { Poll::Ready(End::TimedOut) } else { Poll::Pending }
+        let is_late = time::is_reached(*last_activity + limit);
+        if is_late { Poll::Ready(end(up, down, End::TimedOut)) } else { Poll::Pending }
     }
 }
 
@@ -511,6 +515,49 @@ mod tests {
             assert_eq!(heard.len(), LENGTH);
             drop(client);
             assert!(matches!(end.await.unwrap(), End::Done));
+        });
+    }
+
+    #[test]
+    fn what_a_server_said_before_it_broke_reaches_a_slow_client() {
+        testing::run(|| async {
+            const LENGTH: usize = 300_000;
+            let ((mut client, ours), (mut upstream, theirs)) = (connect().await, connect().await);
+            let mut relay = Relay::new(ours, theirs, Vec::new(), Vec::new(), LIMITS);
+            let end = testing::spawn(async move { relay.run().await });
+            upstream.write_all(&[b'm'; LENGTH]).await.unwrap();
+            for _ in 0..50 {
+                testing::yield_now().await;
+            }
+            // As the kernel does where a command is left unread.
+            socket2::SockRef::from(&upstream).set_linger(Some(Duration::ZERO)).unwrap();
+            drop(upstream);
+            for _ in 0..3 {
+                for _ in 0..50 {
+                    testing::yield_now().await;
+                }
+                client.write_all(b"a NOOP\r\n").await.unwrap();
+            }
+            let mut heard = Vec::new();
+            client.read_to_end(&mut heard).await.unwrap();
+            assert_eq!(heard.len(), LENGTH);
+            drop(client);
+            let end = end.await.unwrap();
+            assert!(matches!(end, End::Broken(Side::Upstream, _)), "{end:?}");
+        });
+    }
+
+    #[test]
+    fn a_client_that_ignores_the_end_of_a_broken_server_is_not_waited_for_long() {
+        testing::run_paused(|| async {
+            let ((_client, ours), (upstream, theirs)) = (connect().await, connect().await);
+            let mut relay = Relay::new(ours, theirs, Vec::new(), Vec::new(), LIMITS);
+            socket2::SockRef::from(&upstream).set_linger(Some(Duration::ZERO)).unwrap();
+            drop(upstream);
+            let begin = time::now();
+            let end = relay.run().await;
+            assert!(matches!(end, End::Broken(Side::Upstream, _)), "{end:?}");
+            assert_eq!((time::now() - begin).as_secs(), 60);
         });
     }
 

@@ -505,11 +505,12 @@ fn tell_end(log: &mut SessionLog, end: End) {
             return;
         }
         End::Broken(side, error) => {
-            log.context.action = match side {
-                Side::Client => "proxying and reading from client",
-                Side::Upstream => "proxying and reading from upstream",
+            let (level, action) = match side {
+                Side::Client => (Level::Info, "proxying and reading from client"),
+                Side::Upstream => (Level::Error, "proxying and reading from upstream"),
             };
-            log.write(Level::Info, format_args!("{}", ReadFailed(&error)));
+            log.context.action = action;
+            log.write(level, format_args!("{}", ReadFailed(&error)));
         }
     }
     log.context.action = "";
