@@ -126,10 +126,15 @@ async fn converse(
     // The greeting is.
     let mut asked_for = 1;
     loop {
-        session.log.context.action = "reading response from upstream";
+        // Until it answers, the mail server is still being told.
+        session.log.context.action = back.action();
         let mut progress = Ok(Progress::More);
         let receive = stream.receive(usize::MAX, |bytes| progress = back.receive(bytes, &mut out));
-        match unless_gone(session, front, receive).await? {
+        let received = unless_gone(session, front, receive).await?;
+        if received.is_some() {
+            session.log.context.action = "reading response from upstream";
+        }
+        match received {
             Some(Ok(0)) => {
                 session.log.write(Level::Error, format_args!("upstream closed connection"));
                 return Err(session.internal_error(front).await);

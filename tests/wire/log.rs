@@ -139,8 +139,14 @@ fn silent_backend() {
     let mut client = logging_in(&wire);
     let _backend = wire.backend.accept();
     client.expect("* BAD internal server error\r\n");
-    let line = entry(&wire, "upstream timed out (110: Connection timed out)");
+    let line = entry(&wire, "upstream timed out (110: Connection timed out) while connecting to upstream");
     assert!(line.ends_with(&at_backend(&wire)), "{line}");
+    // It has been told something, and says nothing to that.
+    let mut client = logging_in(&wire);
+    let mut backend = wire.backend.accept();
+    backend.ask("* OK\r\n", "a LOGIN {1}\r\n");
+    client.expect("* BAD internal server error\r\n");
+    entry(&wire, "upstream timed out (110: Connection timed out) while sending LOGIN command to upstream");
 }
 
 #[test]

@@ -105,7 +105,7 @@ fn who_leaves_before_the_answer_has_failed() {
     let mut backend = wire.backend.accept();
     backend.ask("* OK\r\n", "a LOGIN {1}\r\n");
     drop(client);
-    wire.await_log("client closed connection while reading response from upstream");
+    wire.await_log("client closed connection while sending LOGIN command to upstream");
     is_refused(&wire, &IMAP);
 }
 
