@@ -293,7 +293,7 @@ impl Session {
         wait: Duration,
         late: Duration,
     ) -> Result<(), Ended> {
-        let text = gatepost_proto::printable(&rejection.text);
+        let text = gatepost_proto::excerpt(&rejection.text);
         self.log.write(Level::Info, format_args!("client login failed: \"{text}\""));
         let pause = wait.max(late);
         if !pause.is_zero() {

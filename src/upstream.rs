@@ -228,7 +228,7 @@ async fn timed_out(session: &mut Session, front: &mut dyn FrontEnd) -> Ended {
 async fn refused(session: &mut Session, front: &mut dyn FrontEnd, error: DialogueError) -> Ended {
     match error {
         DialogueError::Refused { reply } if session.service.conf.proxy.pass_error_message => {
-            let text = gatepost_proto::printable(&reply);
+            let text = gatepost_proto::excerpt(&reply);
             session.log.write(Level::Info, format_args!("upstream sent invalid response: \"{text}\""));
             session.farewell(&mut Output { bytes: reply, notes: Vec::new() }).await
         }

@@ -31,18 +31,13 @@ impl fmt::Display for Context {
         let starttls = if self.starttls { " using starttls" } else { "" };
         write!(f, ", client: {}{starttls}, server: {}", self.client, self.server)?;
         if !self.login.is_empty() {
-            write!(f, ", login: \"{}\"", quotable(&self.login))?;
+            write!(f, ", login: \"{}\"", printable(&self.login))?;
         }
         match &self.upstream {
             Some(upstream) => write!(f, ", upstream: {upstream}"),
             None => Ok(()),
         }
     }
-}
-
-/// Text that cannot end the quotes around it: what a user calls itself must not look like the rest of the line.
-fn quotable(bytes: &[u8]) -> String {
-    printable(bytes).replace('"', "\\x22")
 }
 
 #[cfg(test)]

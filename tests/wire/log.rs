@@ -179,3 +179,26 @@ fn names_in_the_log_hold_no_control_bytes() {
     let raw = differs("a log is read on terminals", true, false);
     assert_eq!(line.contains(", login: \"u\u{1b}[2J\""), raw, "{line}");
 }
+
+#[test]
+fn nobody_makes_up_the_rest_of_a_line() {
+    let wire = Wire::smtp("");
+    let mut client = wire.client();
+    client.send("MAIL FROM:<\", client: 192.0.2.1>\r\n").line();
+    let quote = differs("a line is read by programs", "\"", "\\x22");
+    wire.await_log(&format!("client was rejected: \"MAIL FROM:<{quote}, client: 192.0.2.1>"));
+    let wire = Wire::conf("mail { auth_http @auth@; server { listen @main@ proxy_protocol; protocol imap; } }");
+    wire.connect().send("PROXY \", client: 192.0.2.1\r\n").expect_close();
+    wire.await_log(&format!("broken header: \"PROXY {quote}, client: 192.0.2.1"));
+}
+
+#[test]
+fn a_long_answer_leaves_room_for_the_rest_of_the_line() {
+    let wire = Wire::imap("");
+    let _client = logging_in(&wire);
+    wire.backend.accept().send(format!("* BYE {}\r\n", "x".repeat(3000))).expect_close();
+    let line = wire.await_log("upstream sent invalid response: \"* BYE xxx");
+    let rest =
+        format!("xxx...\" while reading response from upstream, client: 127.0.0.1, server: {}", wire.place("main"));
+    assert_eq!(line.contains(&rest), differs("a line says whom it is about", false, true), "{line}");
+}

@@ -293,13 +293,13 @@ pub trait BackEnd: Send {
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum DialogueError {
     /// The mail server said no.
-    #[error("upstream sent invalid response: \"{}\"", printable(.reply))]
+    #[error("upstream sent invalid response: \"{}\"", excerpt(.reply))]
     Refused {
         /// All it said, with line ends: what `proxy_pass_error_message on` passes to the client.
         reply: Vec<u8>,
     },
     /// An answer that does not fit `proxy_buffer`.
-    #[error("upstream sent too long response line: \"{}\"", printable(.start))]
+    #[error("upstream sent too long response line: \"{}\"", excerpt(.start))]
     TooLong {
         /// How it begins.
         start: Vec<u8>,
@@ -309,7 +309,7 @@ pub enum DialogueError {
     Preauth,
     /// The mail server did not come as far as TLS, and must. What it said unencrypted is for the log only: it may be
     /// anybody's.
-    #[error("upstream did not start TLS, so no login was tried: \"{}\"", printable(.reply))]
+    #[error("upstream did not start TLS, so no login was tried: \"{}\"", excerpt(.reply))]
     NoStartTls {
         /// All it said, with line ends.
         reply: Vec<u8>,
@@ -341,13 +341,14 @@ fn digits(number: usize, put: &mut impl FnMut(u8)) {
     put(b'0' + (number % 10) as u8);
 }
 
-/// Bytes as a log line may hold them: without line ends at the end, with other control bytes as `\xNN`.
+/// Bytes as a log line may hold them, in quotes: without line ends at the end, with other control bytes and quotes as
+/// `\xNN`, so that they cannot look like the rest of the line.
 pub fn printable(bytes: &[u8]) -> String {
     let end = bytes.iter().rposition(|b| !matches!(b, b'\r' | b'\n')).map_or(0, |last| last + 1);
     let bytes = &bytes[..end];
     // Nearly all are.
     if let Ok(text) = std::str::from_utf8(bytes)
-        && bytes.iter().all(|byte| matches!(byte, b' '..=b'~'))
+        && bytes.iter().all(|byte| matches!(byte, b' ' | b'!' | b'#'..=b'~'))
     {
         return text.to_owned();
     }
@@ -355,7 +356,7 @@ pub fn printable(bytes: &[u8]) -> String {
     for chunk in bytes.utf8_chunks() {
         for c in chunk.valid().chars() {
             match c {
-                c if c.is_control() => text.extend(format!("\\x{:02X}", c as u32).chars()),
+                c if c.is_control() || c == '"' => text.extend(format!("\\x{:02X}", c as u32).chars()),
                 c => text.push(c),
             }
         }
@@ -364,6 +365,15 @@ pub fn printable(bytes: &[u8]) -> String {
         }
     }
     text
+}
+
+/// The same of the beginning of a long text, so that there is room in the line for what else it tells.
+pub fn excerpt(bytes: &[u8]) -> String {
+    const SHOWN: usize = 512;
+    match bytes.get(..SHOWN) {
+        Some(start) if bytes.len() > SHOWN => printable(start) + "...",
+        _ => printable(bytes),
+    }
 }
 
 #[cfg(test)]
@@ -375,5 +385,12 @@ mod tests {
         assert_eq!(printable(b"-ERR no\r\n"), "-ERR no");
         assert_eq!(printable(b"a\r\nb\0\x7f\xff\r\n"), "a\\x0D\\x0Ab\\x00\\x7F\\xFF");
         assert_eq!(printable("grüß".as_bytes()), "grüß");
+        assert_eq!(printable(b"x\", client: 192.0.2.1"), "x\\x22, client: 192.0.2.1");
+    }
+
+    #[test]
+    fn of_a_long_text_the_beginning_is_shown() {
+        assert_eq!(excerpt(&[b'x'; 512]), "x".repeat(512));
+        assert_eq!(excerpt(&[b'x'; 513]), "x".repeat(512) + "...");
     }
 }

@@ -97,7 +97,9 @@ async fn nobody_writes_to_a_session_that_is_in_the_cache() {
     let world = World::new();
     let builtin = SessionCache { builtin: Some(100), ..SessionCache::default() };
     let entrance = entrance(&ServerOptions { session_cache: builtin, ..world.options() });
-    let old = client(SslVersion::TLS1_2).with(|client| drop(client.set_options(SslOptions::NO_TICKET)));
+    let old = client(SslVersion::TLS1_2).with(|client| {
+        client.set_options(SslOptions::NO_TICKET);
+    });
     let session = old.connect(&entrance).await.session().await;
     let meeting = client(SslVersion::TLS1_2).resuming(&session).connect(&entrance).await;
     assert!(meeting.resumed());
