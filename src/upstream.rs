@@ -162,11 +162,7 @@ async fn converse(
             progress = Err(DialogueError::Unasked);
         }
         match progress {
-            Err(error) => {
-                // A password may be among what is not said any more.
-                wipe(&mut out.bytes);
-                return Ok(Err(error));
-            }
+            Err(error) => return Ok(Err(error)),
             Ok(Progress::Done { to_client }) => return Ok(Ok(to_client)),
             Ok(Progress::More) => {}
             Ok(Progress::StartTls) => {

@@ -193,10 +193,17 @@ pub struct Envelope {
 /// What a machine has to say since the caller last looked. The caller sends `bytes`, logs `notes`, and empties both.
 #[derive(Default)]
 pub struct Output {
-    /// For the peer. May hold credentials on their way to a mail server: wipe after use.
+    /// For the peer. May hold credentials on their way to a mail server: wipe after use. What is left is wiped when it is
+    /// dropped.
     pub bytes: Vec<u8>,
     /// For the log, at level `info`.
     pub notes: Vec<Note>,
+}
+
+impl Drop for Output {
+    fn drop(&mut self) {
+        secret::wipe(&mut self.bytes);
+    }
 }
 
 /// A remark for the log, in nginx's words, free of secrets. Its `Display` is the message.

@@ -283,7 +283,7 @@ mod tests {
             }
             assert!(client.answer.len() <= client.limit);
         }
-        (String::from_utf8(out.bytes).unwrap(), ending)
+        (String::from_utf8(mem::take(&mut out.bytes)).unwrap(), ending)
     }
 
     /// The same, whatever the pieces are.

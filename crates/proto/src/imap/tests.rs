@@ -83,14 +83,14 @@ impl Conversation {
         }
         let mut out = Output::default();
         self.server.reject(&Rejection { text: b"no".to_vec(), code: None }, &mut out);
-        self.said.extend(out.bytes);
+        self.said.extend_from_slice(&out.bytes);
     }
 
     fn step(&mut self) -> Step {
         let mut out = Output::default();
         let step = self.server.step(&mut out);
-        self.said.extend(out.bytes);
-        self.notes.extend(out.notes.into_iter().map(|note| note.0));
+        self.said.extend_from_slice(&out.bytes);
+        self.notes.extend(out.notes.iter().map(|note| note.0.clone()));
         step
     }
 
