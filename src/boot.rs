@@ -45,6 +45,7 @@ pub fn run(boot: Boot) -> ExitCode {
 /// As two processes.
 fn with_worker(boot: Boot) -> Result<(), Failed> {
     let Boot { config, source, recording } = boot;
+    let keeps_stderr = config.logs_to_stderr();
     title::prepare();
     let prepared = Prepared::new(&source, config, &recording, &|level, message| say(None, level, message));
     let prepared = prepared.map_err(|mistakes| fail_all(None, &mistakes))?;
@@ -57,11 +58,11 @@ fn with_worker(boot: Boot) -> Result<(), Failed> {
     })
     .ok_or(Failed)?;
     let predecessor = inherited.predecessor;
-    // What the configuration does not name: clients would wait there for somebody who never accepts.
-    drop(inherited);
+    inherited.close(&|level, message| say(Some(&log), level, message));
     let addresses: Vec<_> = prepared.sockets.iter().map(|socket| socket.address.clone()).collect();
     let listeners = addresses.into_iter().zip(sockets).collect();
-    let waiting = go_to_background(&prepared.process, predecessor.is_none(), &log)?;
+    // The child of another binary's master stays its child.
+    let waiting = go_to_background(prepared.process.daemon && predecessor.is_none(), keeps_stderr, &log)?;
     // Before the pid file says whom to send them to.
     let signals = Signals::new();
     let signals = signals.map_err(|error| fail(&log, format_args!("signals cannot be received: {error}")))?;
@@ -86,10 +87,12 @@ fn alone(config: Config) -> Result<(), Failed> {
     for warning in service::warnings(&doors) {
         tell(Level::Warn, format_args!("{warning}"));
     }
-    let sockets =
-        listen::open_all(&config.sockets.iter().collect::<Vec<_>>(), &mut Inherited::take(), &tell).ok_or(Failed)?;
+    let mut inherited = Inherited::take();
+    let sockets = listen::open_all(&config.sockets.iter().collect::<Vec<_>>(), &mut inherited, &tell).ok_or(Failed)?;
+    inherited.close(&tell);
+    let keeps_stderr = config.logs_to_stderr();
     let Config { process, sockets: described, .. } = config;
-    let waiting = go_to_background(&process, true, &log)?;
+    let waiting = go_to_background(process.daemon, keeps_stderr, &log)?;
     let pid_file = write_pid_file(&process, &waiting, &log)?;
     for failure in process::apply_limits(&process) {
         log.write(Level::Alert, None, format_args!("{failure}"));
@@ -120,10 +123,10 @@ fn listeners(
     all.map(|((address, socket), doors)| Listener { address, socket, doors }).collect()
 }
 
-/// Goes to the background, if wanted and `may_leave`. The child of another binary's master stays its child.
-fn go_to_background(process: &config::Process, may_leave: bool, log: &Log) -> Result<Waiting, Failed> {
-    match process.daemon && may_leave {
-        true => process::daemonize().map_err(|error| fail(log, format_args!("{error:#}"))),
+/// Goes to the background, if `wanted`.
+fn go_to_background(wanted: bool, keeps_stderr: bool, log: &Log) -> Result<Waiting, Failed> {
+    match wanted {
+        true => process::daemonize(keeps_stderr).map_err(|error| fail(log, format_args!("{error:#}"))),
         false => Ok(Waiting::nobody()),
     }
 }

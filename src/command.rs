@@ -15,7 +15,7 @@ use crate::config::{self, Config, Diagnostic, Paths, Recording, check};
 use crate::layout;
 use crate::log::{Destination, Errno, Level, Log, Logs, Spec};
 use crate::master::state::Source;
-use crate::reply::Expected;
+use crate::reply::{self, Expected};
 
 /// What is left to do.
 pub enum Next {
@@ -45,7 +45,7 @@ pub fn run(options: &Options) -> Next {
         return Next::Exit(test(&config, &loaded.files, options, &paths, &voice));
     }
     match options.signal {
-        Some(Signal::Reload) if config.process.master_process => Next::Exit(reload(&config, &voice)),
+        Some(Signal::Reload) => Next::Exit(reload(&config, &voice)),
         Some(signal) => Next::Exit(send(signal, &config.process.pid, &voice)),
         None => {
             let command_line = std::env::args_os().collect();
@@ -104,7 +104,13 @@ fn send(signal: Signal, pid_file: &Path, voice: &Voice) -> ExitCode {
 
 /// `-s reload`: tries the configuration as `-t` does, and waits for what the running Gatepost makes of it.
 fn reload(config: &Config, voice: &Voice) -> ExitCode {
-    let pid = running(&config.process.pid);
+    let pid = running(&config.process.pid).and_then(|pid| match reply::is_known_to(pid) {
+        true => Ok(pid),
+        false => {
+            let (number, file) = (pid.as_raw_nonzero(), config.process.pid.display());
+            Err((Level::Error, format!("process {number} of \"{file}\" is not gatepost")))
+        }
+    });
     if pid.is_ok() {
         let found = check::start_up(config);
         voice.tell_all(&found.list);

@@ -2,6 +2,7 @@
 //! environment as `GATEPOST=fd;fd;`, and those of systemd (socket activation, `sd_listen_fds(3)`).
 
 use std::env;
+use std::fmt;
 use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
 use std::os::unix::net::SocketAddr as UnixAddress;
 
@@ -9,6 +10,7 @@ use rustix::io::{FdFlags, fcntl_dupfd_cloexec, fcntl_setfd};
 use rustix::process::Pid;
 
 use crate::addr::Address;
+use crate::log::Level;
 
 /// The variable that names the sockets of the last binary.
 const VARIABLE: &str = "GATEPOST";
@@ -41,6 +43,13 @@ impl Inherited {
     pub fn find(&mut self, address: &Address) -> Option<OwnedFd> {
         let place = self.sockets.iter().position(|(bound, _)| bound == address)?;
         Some(self.sockets.swap_remove(place).1)
+    }
+
+    /// Closes what the configuration does not name: clients would wait there for somebody who never accepts.
+    pub fn close(self, say: &dyn Fn(Level, fmt::Arguments<'_>)) {
+        for (address, _) in &self.sockets {
+            say(Level::Warn, format_args!("no \"listen\" names {address}, which was open already: closed"));
+        }
     }
 }
 

@@ -16,7 +16,8 @@ use crate::config::Process;
 use crate::log::{self, Errno, Level};
 use crate::sandbox;
 
-/// Goes on in the background (directive `daemon`): the child has no terminal. The caller's process waits until it hears how
+/// Goes on in the background (directive `daemon`): the child has no terminal, and standard error only if it keeps it, for a
+/// log. The caller's process waits until it hears how
 /// the start went, and ends with that.
 ///
 /// # Errors
@@ -24,7 +25,7 @@ use crate::sandbox;
 ///
 /// # Panics
 /// When there is more than one thread: only the caller's would live on.
-pub fn daemonize() -> anyhow::Result<Waiting> {
+pub fn daemonize(keeps_stderr: bool) -> anyhow::Result<Waiting> {
     assert_eq!(threads(), 1, "a process with threads cannot be forked");
     let (hears, tells) = io::pipe().context("pipe() failed")?;
     // SAFETY: this is the only thread, so the child is whole.
@@ -38,7 +39,9 @@ pub fn daemonize() -> anyhow::Result<Waiting> {
                 File::options().read(true).write(true).open("/dev/null").context("open() \"/dev/null\" failed")?;
             rustix::stdio::dup2_stdin(&null).context("dup2(STDIN) failed")?;
             rustix::stdio::dup2_stdout(&null).context("dup2(STDOUT) failed")?;
-            rustix::stdio::dup2_stderr(&null).context("dup2(STDERR) failed")?;
+            if !keeps_stderr {
+                rustix::stdio::dup2_stderr(&null).context("dup2(STDERR) failed")?;
+            }
             Ok(Waiting(Some(tells)))
         }
         _ => {
@@ -102,6 +105,11 @@ fn threads() -> usize {
     std::fs::read_dir("/proc/self/task").map_or(1, Iterator::count)
 }
 
+/// The process number in a pid file.
+fn number_in(path: &Path) -> Option<u32> {
+    std::fs::read_to_string(path).ok()?.trim().parse().ok()
+}
+
 /// The file that tells others our process number (directive `pid`).
 pub struct PidFile {
     path: PathBuf,
@@ -109,11 +117,18 @@ pub struct PidFile {
 }
 
 impl PidFile {
-    /// Writes it. Nobody else may: who wrote another number would choose what root sends signals to.
+    /// Writes it. Nobody else may: who wrote another number would choose what root sends signals to. That of a running nginx
+    /// is left alone: both may have the same configuration, and nobody could reach nginx any more.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// When it cannot be written, or is nginx's.
     pub fn create(path: &Path) -> anyhow::Result<PidFile> {
+        if let Some(number) = number_in(path)
+            && std::fs::read(format!("/proc/{number}/comm")).is_ok_and(|name| name == b"nginx\n")
+        {
+            let path = path.display();
+            bail!("\"{path}\" is that of nginx, process {number}, which runs: stop it, or name another \"pid\"");
+        }
         let mut file = match File::options().write(true).create(true).truncate(true).mode(0o644).open(path) {
             Ok(file) => file,
             Err(error) => bail!("open() \"{}\" failed{}", path.display(), Errno(&error)),
@@ -153,8 +168,7 @@ impl PidFile {
     /// Removes it, unless it is another's by now, who was started while this one ended. Where that is not allowed any more,
     /// since the process gave its rights away, it is emptied, so that nobody sends a signal to whoever has our number next.
     pub fn remove(&self) {
-        let number = std::fs::read_to_string(&self.path).ok().and_then(|text| text.trim().parse().ok());
-        if number.is_some_and(|number: u32| number != std::process::id()) {
+        if number_in(&self.path).is_some_and(|number| number != std::process::id()) {
             return;
         }
         if std::fs::remove_file(&self.path).is_err() {

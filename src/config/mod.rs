@@ -62,6 +62,14 @@ pub struct Config {
     pub servers: Vec<Arc<Server>>,
 }
 
+impl Config {
+    /// Whether a log is standard error.
+    pub fn logs_to_stderr(&self) -> bool {
+        let logs = self.servers.iter().map(|server| &server.error_log).chain([&self.process.error_log]);
+        logs.flatten().any(|spec| spec.destination == log::Destination::Stderr)
+    }
+}
+
 /// Main-level directives.
 #[derive(Debug)]
 pub struct Process {

@@ -30,6 +30,7 @@ use crate::event_loop::{EventLoop, Source, Task, run_aside, spawn};
 use crate::life::Life;
 use crate::log::{Level, Log, Logs};
 use crate::process;
+use crate::reply;
 use crate::service::{Door, Shared};
 use crate::signals::Signals;
 use crate::title;
@@ -148,9 +149,10 @@ async fn serve(start: Start, dispatcher: Arc<Dispatcher>, signals: Signals) -> a
                 let answer = worker.load(load).await;
                 control.as_ref().map_or(Ok(()), |control| control.say(&answer))?;
             }
-            Order::CannotReload => {
-                let line = "signal HUP: with \"master_process off\" the configuration stays as it is";
-                worker.log.write(Level::Error, None, format_args!("{line}"));
+            Order::CannotReload { asked_by } => {
+                let why = "with \"master_process off\" the configuration stays as it is";
+                worker.log.write(Level::Error, None, format_args!("signal HUP: {why}"));
+                reply::answer(asked_by, Err(&[why.to_string()]));
             }
             Order::MasterGone => {
                 control = None;
@@ -175,7 +177,10 @@ enum Order {
     /// Take a new configuration, if all of it came.
     Load(Result<Load, Vec<String>>),
     /// Somebody wants a new configuration, and there is no master to make it.
-    CannotReload,
+    CannotReload {
+        /// Who waits for the answer: see [`reply`].
+        asked_by: u32,
+    },
     /// Nobody is there to give orders any more.
     MasterGone,
     /// See whether the last session has ended.

@@ -32,7 +32,7 @@ impl Listener {
                 signals::Order::Stop => return Order::Stop,
                 signals::Order::Quit => return Order::Quit,
                 signals::Order::Reopen if !self.has_master => return Order::Reopen,
-                signals::Order::Reload if !self.has_master => return Order::CannotReload,
+                signals::Order::Reload if !self.has_master => return Order::CannotReload { asked_by: signal.value },
                 _ => {}
             }
         }

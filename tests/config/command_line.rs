@@ -161,6 +161,24 @@ fn signals_arrive() {
     assert_eq!(std::os::unix::process::ExitStatusExt::signal(&child.wait().unwrap()), Some(15));
 }
 
+/// The signal would end it.
+#[test]
+fn who_is_not_gatepost_is_not_asked_to_reload() {
+    if Subject::is_nginx() {
+        return;
+    }
+    let home = home();
+    let mut child = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
+    let pid = home.path().join("pid");
+    fs::write(&pid, format!("{}\n", child.id())).unwrap();
+    let output = run(&home, &["-s", "reload"]);
+    assert_eq!(child.try_wait().unwrap(), None);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let expected = format!("[error] process {} of \"{}\" is not gatepost", child.id(), pid.display());
+    assert_eq!((lines(&output).pop(), output.status.code()), (Some(expected), Some(1)));
+}
+
 #[test]
 fn a_log_that_cannot_be_opened_at_first() {
     let home = home();

@@ -63,6 +63,17 @@ fn usr1_opens_logs_anew_and_the_others_do_nothing() {
     await_some_in(&log, &format!("client {} connected", client.local()));
 }
 
+#[test]
+fn a_reload_is_refused_with_the_reason() {
+    let running = Running::start("master_process off;");
+    // Whatever the file says by now.
+    running.configure("", "server { listen @at@; protocol imap; }");
+    let output = running.call(&["-s", "reload"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.contains("with \"master_process off\" the configuration stays"), "{said}");
+    running.session();
+}
+
 /// What the library for TLS has for everybody must not go away under the hands of the threads.
 #[test]
 fn it_ends_in_the_middle_of_handshakes() {

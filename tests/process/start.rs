@@ -5,6 +5,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
+use std::process::Stdio;
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -182,6 +183,52 @@ fn a_stale_pid_file_is_no_obstacle() {
     rustix::process::kill_process(pid, Signal::TERM).unwrap();
     await_some("end", || (!is_alive(pid)).then_some(()));
     assert!(!prefix.path().join("pid").exists());
+}
+
+/// One configuration may be for both.
+#[test]
+fn the_pid_file_of_nginx_stays_its_own() {
+    let running = Running::start("");
+    let prefix = tempfile::tempdir().unwrap();
+    let (program, pid) = (prefix.path().join("nginx"), prefix.path().join("pid"));
+    fs::copy("/bin/sleep", &program).unwrap();
+    let mut nginx = std::process::Command::new(program).arg("1000").spawn().unwrap();
+    let number = format!("{}\n", nginx.id());
+    fs::write(&pid, &number).unwrap();
+    let at = free_address();
+    write(prefix.path(), "", "server { listen @at@; protocol imap; }", at, at);
+    let output = command(prefix.path()).stderr(Stdio::piped()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    let expected = format!("\"{}\" is that of nginx, process {}, which runs", pid.display(), nginx.id());
+    assert!(!output.status.success() && said.contains(&expected), "{said}");
+    assert_eq!(read(&pid), number);
+    // Nor does a reload take it.
+    running.configure(&format!("pid {};", pid.display()), "server { listen @at@; protocol imap; }");
+    running.signal(Signal::HUP);
+    running.await_log(&expected);
+    nginx.kill().unwrap();
+    nginx.wait().unwrap();
+    assert_eq!(read(&pid), number);
+    assert!(command(prefix.path()).status().unwrap().success());
+    let master = Pid::from_raw(read(&pid).trim().parse().unwrap()).unwrap();
+    kill_process(master, Signal::TERM).unwrap();
+    await_some("end", || (!is_alive(master)).then_some(()));
+}
+
+#[test]
+fn a_log_that_is_standard_error_stays_open_in_the_background() {
+    let prefix = tempfile::tempdir().unwrap();
+    let at = free_address();
+    let servers = "error_log stderr info; server { listen @at@; protocol imap; }";
+    write(prefix.path(), "", servers, at, at);
+    let said = prefix.path().join("said");
+    let stderr = fs::File::create(&said).unwrap();
+    assert!(command(prefix.path()).stderr(stderr).status().unwrap().success());
+    let master = Pid::from_raw(read(&prefix.path().join("pid")).trim().parse().unwrap()).unwrap();
+    let client = Conn::connect(at);
+    await_some_in(&said, &format!("client {} connected", client.local()));
+    kill_process(master, Signal::TERM).unwrap();
+    await_some("end", || (!is_alive(master)).then_some(()));
 }
 
 #[test]

@@ -173,6 +173,26 @@ fn systemd_gives_sockets_and_is_told() {
 }
 
 #[test]
+fn a_socket_of_systemd_that_no_listen_names_is_closed_and_told_of() {
+    let prefix = tempfile::tempdir().unwrap();
+    let at = free_address();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let other = listener.local_addr().unwrap();
+    write(prefix.path(), "daemon off;", "server { listen @at@; protocol imap; }", at, at);
+    let script = "exec 3<&0 </dev/null; LISTEN_PID=$$ LISTEN_FDS=1 exec \"$0\" -p \"$1\" -c test.conf -e error.log";
+    let mut shell = Command::new("sh");
+    shell.args(["-c", script]).arg(Subject::current().path()).arg(prefix.path());
+    shell.stdin(Stdio::from(std::os::fd::OwnedFd::from(listener)));
+    let mut child = shell.spawn().unwrap();
+    drop(shell);
+    let line = await_some_in(&prefix.path().join("error.log"), &format!("no \"listen\" names {other}"));
+    assert!(line.contains("[warn]"), "{line}");
+    await_some("end of listening", || std::net::TcpStream::connect(other).err());
+    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
 fn systemd_is_told_that_a_master_lives_that_waits_for_its_worker() {
     let ears_at = tempfile::tempdir().unwrap();
     let ears = UnixDatagram::bind(ears_at.path().join("notify")).unwrap();
