@@ -84,7 +84,7 @@ fn alone(config: Config) -> Result<(), Failed> {
     let tell = |level: Level, message: fmt::Arguments<'_>| say(Some(&log), level, message);
     let doors = service::doors(&config, &logs, &Shared::new(Arc::new(Machine)));
     let doors = doors.map_err(|mistakes| fail_all(Some(&log), &mistakes))?;
-    for warning in service::warnings(&doors) {
+    for warning in service::warnings(&config.process, &doors) {
         tell(Level::Warn, format_args!("{warning}"));
     }
     let mut inherited = Inherited::take();

@@ -214,6 +214,17 @@ pub fn apply_limits(process: &Process) -> Vec<String> {
     failures
 }
 
+/// What is to be said where `worker_connections` are more than the worker can have descriptors.
+pub fn too_few_descriptors(process: &Process) -> Option<String> {
+    let (each, threads) = (process.worker_connections, process.worker_processes);
+    let most = process.worker_rlimit_nofile.or(rustix::process::getrlimit(Resource::Nofile).current)?;
+    if u64::try_from(each.saturating_mul(threads)).is_ok_and(|all| all <= most) {
+        return None;
+    }
+    let threads = if threads > 1 { format!(" of each of {threads} worker_processes") } else { String::new() };
+    Some(format!("{each} worker_connections{threads} exceed open file resource limit: {most}"))
+}
+
 /// The processors that a thread of this number may use (`worker_cpu_affinity`); none for all.
 pub fn processors(process: &Process, number: usize) -> Vec<usize> {
     let all = users::processors();

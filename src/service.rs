@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::auth;
-use crate::config::{self, Config, SharedFiles};
+use crate::config::{self, Config, Process, SharedFiles};
 use crate::log::{Log, Logs};
 use crate::logins::{Guard, Tables};
+use crate::process;
 use crate::resolver::Resolver;
 use crate::seldom::Seldom;
 use crate::tls;
@@ -101,14 +102,17 @@ pub fn doors(config: &Config, logs: &Logs, shared: &Shared) -> Result<Vec<Vec<Ar
     Ok(config.sockets.iter().map(|socket| socket.endpoints.iter().map(door).collect()).collect())
 }
 
-/// What there is to say of services that work: nginx's warnings, each once.
-pub fn warnings(doors: &[Vec<Arc<Door>>]) -> Vec<&str> {
+/// What there is to say of a configuration that works: nginx's warnings, each once, and that it serves nobody.
+pub fn warnings(process: &Process, doors: &[Vec<Arc<Door>>]) -> Vec<String> {
     let services = doors.iter().flatten().flat_map(|door| &door.services);
-    let mut warnings: Vec<&str> = Vec::new();
+    let mut warnings: Vec<String> = process::too_few_descriptors(process).into_iter().collect();
     for warning in services.filter_map(|service| service.tls.as_ref()).flat_map(tls::server::Context::warnings) {
-        if !warnings.contains(&warning.as_str()) {
-            warnings.push(warning);
+        if !warnings.contains(warning) {
+            warnings.push(warning.clone());
         }
+    }
+    if doors.is_empty() {
+        warnings.push("no \"mail\" section with a \"server\" in it: nobody is served".to_string());
     }
     warnings
 }

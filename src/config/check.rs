@@ -54,7 +54,9 @@ fn logs(config: &Config, found: &mut Diagnostics) {
 fn services(config: &Config, found: &mut Diagnostics) {
     match service::doors(config, &Logs::default(), &Shared::new(Arc::new(Machine))) {
         Ok(doors) => {
-            service::warnings(&doors).into_iter().for_each(|text| found.push(Level::Warn, &Place::Nowhere, text));
+            service::warnings(&config.process, &doors)
+                .into_iter()
+                .for_each(|text| found.push(Level::Warn, &Place::Nowhere, text));
         }
         Err(mistakes) => mistakes.into_iter().for_each(|mistake| found.error(&Place::Nowhere, mistake)),
     }

@@ -58,7 +58,7 @@ impl Prepared {
         let log = logs.open(&config.process.error_log).map_err(|error| vec![error.to_string()])?;
         User::find(config.process.user.as_ref()).map_err(|error| vec![format!("{error:#}")])?;
         let doors = service::doors(&config, &logs, &Shared::new(recording.clone()))?;
-        for warning in service::warnings(&doors) {
+        for warning in service::warnings(&config.process, &doors) {
             say(Level::Warn, format_args!("{warning}"));
         }
         let others =

@@ -34,7 +34,25 @@ pub(crate) const ROWS: &[Row] = &[
     ),
     row(At::Whole, "events { } events { }", &[r#"[emerg] "events" directive is duplicate in @:2"#]),
     row(At::Whole, "events { }\nmail { }\nmail { }", &[r#"[emerg] "mail" directive is duplicate in @:4"#]),
-    differs("nginx insists on events", At::Whole, "", &[]),
+    differs(
+        "nginx insists on events, and does not mind serving nobody",
+        At::Whole,
+        "",
+        &[r#"[warn] no "mail" section with a "server" in it: nobody is served"#],
+    ),
+    differs(
+        "nginx compares with the limit that it was started with, too",
+        At::Main,
+        "worker_rlimit_nofile 511;",
+        &["[warn] 512 worker_connections exceed open file resource limit: 511"],
+    ),
+    differs(
+        "each process has its own descriptors in nginx",
+        At::Main,
+        "worker_rlimit_nofile 1023; worker_processes 2;",
+        &["[warn] 512 worker_connections of each of 2 worker_processes exceed open file resource limit: 1023"],
+    ),
+    row(At::Main, "worker_rlimit_nofile 512;", &[]),
     row(
         At::Whole,
         "events { worker_connections 1; } mail { server { listen 14301; protocol imap; auth_http 127.0.0.1; } }",
