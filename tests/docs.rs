@@ -130,7 +130,9 @@ fn passes_the_test(place: &str, configuration: &str) {
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && !said.contains("[warn]"), "{place}:\n{configuration}\n{said}");
+    // It may be a part of one.
+    let warnings = said.lines().filter(|line| line.contains("[warn]") && !line.ends_with("nobody is served")).count();
+    assert!(output.status.success() && warnings == 0, "{place}:\n{configuration}\n{said}");
 }
 
 /// The same with ports, paths and a user that everybody has.
