@@ -273,7 +273,7 @@ pub fn confine(process: &Process) -> Vec<String> {
     if !process.sandbox {
         // As in nginx: leaving root has forbidden core files.
         let _ = sandbox::set_dumpable(true);
-        return Vec::new();
+        return vec!["the worker process is not confined: \"sandbox\" is \"off\"".to_string()];
     }
     let core_dumps = process.worker_rlimit_core.is_some();
     let lost = core_dumps && cores_are_files();

@@ -229,6 +229,7 @@ impl Master {
         }
         for (name, differs) in [
             ("user", old.user != new.user),
+            ("sandbox", old.sandbox != new.sandbox),
             ("working_directory", old.working_directory != new.working_directory),
             ("worker_cpu_affinity", old.cpu_affinity != new.cpu_affinity),
             ("env", old.env != new.env),

@@ -322,9 +322,9 @@ fn the_pid_file_moves() {
 fn what_only_another_worker_can_have_is_told() {
     let running = Running::start("");
     let worker = running.worker();
-    running.configure("env LANG=nobody; working_directory /; worker_cpu_affinity 1;", ONE);
+    running.configure("env LANG=nobody; working_directory /; worker_cpu_affinity 1; sandbox off;", ONE);
     running.reload_now();
-    for name in ["env", "working_directory", "worker_cpu_affinity"] {
+    for name in ["env", "working_directory", "worker_cpu_affinity", "sandbox"] {
         let line = running.await_log(&format!("a new \"{name}\" is for the next worker process"));
         assert!(line.contains("[warn]"), "{line}");
     }

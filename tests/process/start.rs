@@ -81,6 +81,7 @@ fn a_worker_can_be_left_its_rights() {
     for what in ["NoNewPrivs", "Seccomp"] {
         assert_eq!(status(running.worker(), what), status(running.master(), what), "{what}");
     }
+    running.await_log("the worker process is not confined: \"sandbox\" is \"off\"");
     running.session();
 }
 
