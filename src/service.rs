@@ -182,10 +182,11 @@ fn open(server: &Arc<config::Server>, logs: &Logs, shared: &Shared) -> Result<Ar
     }
 }
 
-/// An authentication server may ask for TLS where the configuration has none.
+/// An authentication server may ask for TLS where the configuration has none. Who says how it is to be is told now whether
+/// that can be.
 fn needs_upstream_tls(server: &config::Server) -> bool {
     let may_be_asked_for = matches!(server.auth, config::Auth::Http(_));
-    server.proxy.ssl != UpstreamTls::Off || (may_be_asked_for && server.proxy.tls.names_files())
+    server.proxy.ssl != UpstreamTls::Off || (may_be_asked_for && server.proxy.is_tls_set)
 }
 
 /// The files that are read while Gatepost serves, if ever.

@@ -263,6 +263,7 @@ impl Mail<'_> {
             proxy_protocol: either(&own.proxy_protocol, &mail.proxy_protocol, ProxyProtocol::Off),
             ssl: self.upstream_tls(own),
             tls: self.proxy_tls(own).options(self.paths),
+            is_tls_set: [own, mail].iter().any(|block| !block.proxy_tls.met.is_empty()),
         }
     }
 }

@@ -313,6 +313,8 @@ pub struct Proxy {
     pub ssl: UpstreamTls,
     /// `proxy_ssl_*`: how, where there is TLS.
     pub tls: ClientOptions,
+    /// Whether there is any of them.
+    pub is_tls_set: bool,
 }
 
 /// `proxy_protocol` towards mail servers.

@@ -176,13 +176,6 @@ pub struct ClientOptions {
     pub conf_commands: Vec<(String, String)>,
 }
 
-impl ClientOptions {
-    /// Whether there are files to read, other than the system's.
-    pub fn names_files(&self) -> bool {
-        self.certificate.is_some() || self.trusted_certificate.is_some() || self.crl.is_some()
-    }
-}
-
 /// `proxy_ssl`, and `Auth-SSL-Upstream`
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum UpstreamTls {

@@ -351,6 +351,13 @@ pub(crate) const UPSTREAM: &[Row] = &[
             r#"[warn] the "auth_http_timeout" directive has no effect with "auth_users_file", ignored in @:9"#,
         ],
     ),
+    // What an authentication server may ask for is tried, too.
+    differs(
+        "not in nginx",
+        At::Server,
+        "proxy_ssl_ciphers FOO;",
+        &[r#"[emerg] SSL_CTX_set_cipher_list("FOO") failed (SSL: error:0A0000B9:SSL routines::no cipher match)"#],
+    ),
     // What only goes with something else.
     differs(
         "not in nginx",
