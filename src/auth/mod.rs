@@ -38,6 +38,14 @@ pub struct Client {
     pub tls: Option<Facts>,
 }
 
+impl Client {
+    /// Whether the address is the client's, as far as is known, and not that of a proxy that said whom it speaks for and is
+    /// not believed.
+    pub fn is_at_its_address(&self) -> bool {
+        self.proxy_protocol.as_ref().is_none_or(|(source, _)| self.address == *source)
+    }
+}
+
 /// A question to a backend.
 #[derive(Debug)]
 pub struct Request<'a> {

@@ -108,7 +108,18 @@ impl Mail<'_> {
                 diagnostics.error(&Place::Nowhere, message);
             }
             Given::Good(AuthChoice::Http { .. }) => without_users_file(server, diagnostics),
-            _ => {}
+            Given::Good(AuthChoice::UsersFile(_)) => self.check_where_strangers_go(server, diagnostics),
+            Given::Absent | Given::Bad => {}
+        }
+    }
+
+    /// Clients that do not log in are in no users file.
+    fn check_where_strangers_go(&self, server: &MailSettings, diagnostics: &mut Diagnostics) {
+        let lets_strangers_in = server.smtp.auth.or(self.mail.smtp.auth).is_some_and(|auth| auth.none);
+        let proxy_pass = server.proxy_pass.as_ref().or(self.mail.proxy_pass.as_ref());
+        if server.protocol == Given::Good(Protocol::Smtp) && lets_strangers_in && proxy_pass.is_none() {
+            let message = "no \"proxy_pass\" is defined for \"smtp_auth none\"";
+            diagnostics.error(&server.place, message);
         }
     }
 

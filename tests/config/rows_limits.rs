@@ -113,6 +113,25 @@ pub(crate) const ROWS: &[Row] = &[
     // Failed logins.
     new(
         At::Server,
+        "listen 14301 proxy_protocol;",
+        &[r#"[warn] "proxy_protocol" without "set_real_ip_from": "limit_login address" counts nobody there in @:9"#],
+    ),
+    new(At::Server, "listen 14301 proxy_protocol; limit_login address off;", &[]),
+    new(
+        At::Server,
+        "limit_login login delay=3 delay=4; limit_login address ipv6_prefix=48 ipv6_prefix=56;",
+        &[
+            r#"[emerg] duplicate parameter "delay=4" in "limit_login" directive in @:9"#,
+            r#"[emerg] duplicate parameter "ipv6_prefix=56" in "limit_login" directive in @:9"#,
+        ],
+    ),
+    new(
+        At::Mail,
+        "limit_conn_zone $remote_user zone=a:1m zone=b:1m;",
+        &[r#"[emerg] duplicate parameter "zone=b:1m" in "limit_conn_zone" directive in @:7"#],
+    ),
+    new(
+        At::Server,
         "limit_login address delay=20 refuse=200 within=1h ipv4_prefix=24 ipv6_prefix=48; \
          limit_login login delay=off refuse=1000; limit_login_exempt 192.0.2.1; limit_login_exempt unix:;",
         &[],

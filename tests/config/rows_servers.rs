@@ -12,7 +12,8 @@ pub(crate) const LISTEN: &[Row] = &[
     row(At::Server, "listen 127.0.0.1;", &[]),
     row(
         At::Server,
-        "listen 14301 bind backlog=10 rcvbuf=1k sndbuf=1m ipv6only=on so_keepalive=on proxy_protocol;",
+        "listen 14301 bind backlog=10 rcvbuf=1k sndbuf=1m ipv6only=on so_keepalive=on proxy_protocol; \
+         set_real_ip_from 192.0.2.1;",
         &[],
     ),
     row(At::Server, "listen [::1]:14301 ipv6only=off;", &[]),
@@ -363,6 +364,18 @@ pub(crate) const AUTHENTICATION: &[Row] = &[
         At::Mail,
         "proxy_pass 127.0.0.1;",
         &[r#"[emerg] "proxy_pass" directive has no effect with "auth_http" in @:7"#],
+    ),
+    differs(
+        "not in nginx",
+        At::Mail,
+        "server { listen 14311; protocol smtp; smtp_auth none; auth_users_file users; }",
+        &[r#"[emerg] no "proxy_pass" is defined for "smtp_auth none" in @:7"#],
+    ),
+    differs(
+        "not in nginx",
+        At::Mail,
+        "server { listen 14311; protocol smtp; smtp_auth none; auth_users_file users; proxy_pass unix:/s; }",
+        &[],
     ),
     differs(
         "not in nginx",

@@ -74,7 +74,7 @@ pub struct Zones {
 
 /// `limit_conn_zone key zone=name:size [ipv4_prefix=number] [ipv6_prefix=number];`
 pub fn zone(zones: &mut Zones, call: &mut Call<'_>) -> Outcome {
-    let outcome = read_zone(&zones.list, call);
+    let outcome = super::each_once(call).and_then(|()| read_zone(&zones.list, call));
     zones.unclear |= outcome.is_err();
     zones.list.push(outcome?);
     Ok(())

@@ -6,6 +6,7 @@ use std::time::Duration;
 use gatepost_conf::value;
 
 use super::connections::prefix;
+use super::each_once;
 use crate::config::Network;
 use crate::config::call::{Call, Outcome};
 use crate::config::setters::network;
@@ -69,6 +70,7 @@ pub struct Settings {
 
 /// `limit_login off;`, `limit_login address|login off|[delay=] [refuse=] [within=] ...;`
 pub fn directive(settings: &mut Settings, call: &mut Call<'_>) -> Outcome {
+    each_once(call)?;
     let off = matches!(call.args.get(1), Some(text) if text == "off" && call.args.len() == 2);
     match call.args[0].as_str() {
         "off" if call.args.len() == 1 => {

@@ -65,6 +65,19 @@ pub fn positive(slot: &mut Option<Duration>, call: &mut Call<'_>) -> Outcome {
     }
 }
 
+/// Refuses a parameter `name=value` whose name was there before.
+fn each_once(call: &Call<'_>) -> Outcome {
+    let mut names = Vec::new();
+    for text in call.args {
+        let Some((name, _)) = text.split_once('=') else { continue };
+        if names.contains(&name) {
+            return Err(format!("duplicate parameter \"{text}\" in \"{}\" directive", call.name));
+        }
+        names.push(name);
+    }
+    Ok(())
+}
+
 impl Mail<'_> {
     /// What is in force for a server.
     pub fn limits(&self, own: &MailSettings) -> Limits {
@@ -91,6 +104,20 @@ impl Mail<'_> {
 pub fn check(mail: &Mail<'_>, diagnostics: &mut Diagnostics) {
     connections::check(mail, diagnostics);
     warn_of_times(mail, diagnostics);
+    warn_of_proxies(mail, diagnostics);
+}
+
+/// Warns where the addresses of clients are not known, though somebody tells them.
+fn warn_of_proxies(mail: &Mail<'_>, diagnostics: &mut Diagnostics) {
+    for server in mail.servers {
+        let nobody_is_believed = server.real_ip_from.is_empty() && mail.mail.real_ip_from.is_empty();
+        let counts = logins::in_force(&server.limits.failed_logins, &mail.mail.limits.failed_logins).address.is_some();
+        for listen in server.listens.iter().filter(|listen| listen.proxy_protocol && nobody_is_believed && counts) {
+            let message =
+                "\"proxy_protocol\" without \"set_real_ip_from\": \"limit_login address\" counts nobody there";
+            diagnostics.push(Level::Warn, &listen.place, message);
+        }
+    }
 }
 
 /// Warns of what a configuration made for nginx promises to clients, and `login_timeout` takes away.

@@ -294,6 +294,29 @@ fn this_machine_and_those_who_are_exempt_do_not_count() {
     }
 }
 
+/// A configuration for nginx may have the PROXY protocol for the authentication server's sake alone.
+#[test]
+fn the_address_of_a_proxy_that_is_not_believed_does_not_count() {
+    if Subject::is_nginx() {
+        return;
+    }
+    let servers = "limit_login login off; server { listen @main@ proxy_protocol; protocol imap; }";
+    let wire = Wire::mail(&format!("{STRICT} limit_login address delay=off refuse=1; {servers}"));
+    wire.auth.always(Reply::refuse("no"));
+    for (header, is_counted) in [
+        ("PROXY TCP4 192.0.2.1 127.0.0.1 1 2\r\n", false),
+        ("PROXY TCP4 192.0.2.2 127.0.0.1 1 2\r\n", false),
+        // It speaks for itself.
+        ("PROXY UNKNOWN\r\n", false),
+        ("PROXY UNKNOWN\r\n", true),
+    ] {
+        let mut client = wire.connect();
+        client.ask(header, "* OK IMAP4 ready\r\n");
+        let told = if is_counted { refusal(&IMAP) } else { "a NO no\r\n" };
+        client.ask("a LOGIN u p\r\n", told).expect_close();
+    }
+}
+
 #[test]
 fn ten_failures_of_a_login_make_no_difference_by_default_to_others() {
     let Some(wire) = IMAP.wire("limit_login_exempt off;") else { return };
