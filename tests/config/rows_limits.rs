@@ -34,6 +34,13 @@ pub(crate) const ROWS: &[Row] = &[
             r#"[warn] "smtp_greeting_delay" is longer than "login_timeout" (10s), which ends a login before, for server in @:8"#,
         ],
     ),
+    new(
+        At::Mail,
+        "resolver_timeout 5m;",
+        &[
+            r#"[warn] "resolver_timeout" is longer than "login_timeout" (180s), which ends a login before, for server in @:8"#,
+        ],
+    ),
     new(At::Server, "allow 192.0.2.1; allow 2001:db8::/32; allow unix:; deny all;", &[]),
     new(At::Mail, "deny 192.0.2.0/24; allow all;", &[]),
     new(At::Server, "deny 192.0.2.1/24;", &["[warn] low address bits of 192.0.2.1/24 are meaningless in @:9"]),

@@ -129,6 +129,7 @@ fn warn_of_times(mail: &Mail<'_>, diagnostics: &mut Diagnostics) {
             ("timeout", server.timeout.or(outer.timeout)),
             ("auth_http_timeout", server.auth_http_timeout.or(outer.auth_http_timeout)),
             ("smtp_greeting_delay", server.smtp_greeting_delay.or(outer.smtp_greeting_delay)),
+            ("resolver_timeout", server.resolver_timeout.or(outer.resolver_timeout)),
         ];
         for (name, _) in named.into_iter().filter(|(_, time)| time.is_some_and(|time| time > limit)) {
             let message = format!(
