@@ -88,11 +88,6 @@ impl Socket {
         Ok(Socket(Source::new(begin_to_connect(address)?)?))
     }
 
-    /// Whether there is a peer.
-    pub fn is_connected(&self) -> bool {
-        rustix::net::getpeername(self).is_ok()
-    }
-
     /// Takes over what was accepted, by a listening socket with Nagle's algorithm off.
     ///
     /// # Errors

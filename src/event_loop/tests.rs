@@ -249,6 +249,5 @@ fn an_address_where_nobody_listens() {
         let mut socket = Socket::connect_to_speaker(&address).unwrap();
         let refused = socket.read_u8().await.unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
-        assert!(!socket.is_connected());
     });
 }
