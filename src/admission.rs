@@ -38,7 +38,10 @@ impl Session {
         let guard = service.failed_logins.as_ref().filter(|_| attempt.method != Method::None);
         self.attempt = None;
         let Some(guard) = guard else { return Ok(()) };
-        let mut attempt = guard.attempt(&self.client.address, self.client.is_at_its_address(), &attempt.user);
+        let mut attempt = guard.attempt(&self.client.address, &attempt.user);
+        if self.is_behind_a_proxy() {
+            attempt = attempt.of_login_alone();
+        }
         let mut sentence = guard.judge(&attempt, now());
         if let Sentence::Wait(time) = sentence {
             self.log.write_seldom(&service.seldom, Level::Warn, "delaying logins from an address that fails too often");

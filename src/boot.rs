@@ -93,6 +93,8 @@ fn alone(config: Config) -> Result<(), Failed> {
     let keeps_stderr = config.logs_to_stderr();
     let Config { process, sockets: described, .. } = config;
     let waiting = go_to_background(process.daemon, keeps_stderr, &log)?;
+    // Before the pid file says whom to send them to: from now on they wait.
+    Signals::new().map_err(|error| fail(&log, format_args!("signals cannot be received: {error}")))?;
     let pid_file = write_pid_file(&process, &waiting, &log)?;
     for failure in process::apply_limits(&process) {
         log.write(Level::Alert, None, format_args!("{failure}"));

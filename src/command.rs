@@ -104,13 +104,7 @@ fn send(signal: Signal, pid_file: &Path, voice: &Voice) -> ExitCode {
 
 /// `-s reload`: tries the configuration as `-t` does, and waits for what the running Gatepost makes of it.
 fn reload(config: &Config, voice: &Voice) -> ExitCode {
-    let pid = running(&config.process.pid).and_then(|pid| match reply::is_known_to(pid) {
-        true => Ok(pid),
-        false => {
-            let (number, file) = (pid.as_raw_nonzero(), config.process.pid.display());
-            Err((Level::Error, format!("process {number} of \"{file}\" is not gatepost")))
-        }
-    });
+    let pid = running(&config.process.pid);
     if pid.is_ok() {
         let found = check::start_up(config);
         voice.tell_all(&found.list);
@@ -134,7 +128,7 @@ fn reload(config: &Config, voice: &Voice) -> ExitCode {
     }
 }
 
-/// The process that a pid file names.
+/// The Gatepost that a pid file names.
 fn running(pid_file: &Path) -> Result<Pid, (Level, String)> {
     let name = pid_file.display();
     let content = match fs::read(pid_file) {
@@ -144,7 +138,11 @@ fn running(pid_file: &Path) -> Result<Pid, (Level, String)> {
     let content = String::from_utf8_lossy(&content);
     let text = content.trim_end_matches(['\r', '\n']);
     let pid = value::number(text).and_then(|number| i32::try_from(number).ok()).and_then(Pid::from_raw);
-    pid.ok_or_else(|| (Level::Error, format!("invalid PID number \"{text}\" in \"{name}\"")))
+    let pid = pid.ok_or_else(|| (Level::Error, format!("invalid PID number \"{text}\" in \"{name}\"")))?;
+    match reply::is_gatepost(pid) {
+        true => Ok(pid),
+        false => Err((Level::Error, format!("process {} of \"{name}\" is not gatepost", pid.as_raw_nonzero()))),
+    }
 }
 
 fn kill(pid: Pid, signal: Signal) -> Result<(), (Level, String)> {

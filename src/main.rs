@@ -52,7 +52,7 @@ use cli::Invocation;
 use command::Next;
 
 fn main() -> ExitCode {
-    tls::begin();
+    tls::init();
     if std::env::args_os().next().is_some_and(|name| name == title::WORKER) {
         return worker::entry::main();
     }

@@ -119,6 +119,12 @@ impl Session {
         self.recognise();
     }
 
+    /// Whether a proxy has said whom it speaks for, where nobody is believed in that (`set_real_ip_from`): all its clients seem
+    /// to be at one address.
+    pub fn is_behind_a_proxy(&self) -> bool {
+        self.service.conf.real_ip_from.is_empty() && self.client.proxy_protocol.is_some()
+    }
+
     /// Believes what the PROXY protocol header said of the client, where the server block believes whom it came from
     /// (`set_real_ip_from`).
     pub fn recognise(&mut self) {

@@ -17,8 +17,7 @@ use crate::log::{self, Errno, Level};
 use crate::sandbox;
 
 /// Goes on in the background (directive `daemon`): the child has no terminal, and standard error only if it keeps it, for a
-/// log. The caller's process waits until it hears how
-/// the start went, and ends with that.
+/// log. The caller's process waits until it hears how the start went, and ends with that.
 ///
 /// # Errors
 /// When the system has no process to give.
@@ -123,12 +122,7 @@ impl PidFile {
     /// # Errors
     /// When it cannot be written, or is nginx's.
     pub fn create(path: &Path) -> anyhow::Result<PidFile> {
-        if let Some(number) = number_in(path)
-            && std::fs::read(format!("/proc/{number}/comm")).is_ok_and(|name| name == b"nginx\n")
-        {
-            let path = path.display();
-            bail!("\"{path}\" is that of nginx, process {number}, which runs: stop it, or name another \"pid\"");
-        }
+        PidFile::check(path)?;
         let mut file = match File::options().write(true).create(true).truncate(true).mode(0o644).open(path) {
             Ok(file) => file,
             Err(error) => bail!("open() \"{}\" failed{}", path.display(), Errno(&error)),
@@ -137,6 +131,20 @@ impl PidFile {
             bail!("write() \"{}\" failed{}", path.display(), Errno(&error));
         }
         Ok(PidFile { path: path.to_path_buf(), file })
+    }
+
+    /// Finds out whether a pid file may be written.
+    ///
+    /// # Errors
+    /// When it is that of an nginx.
+    pub fn check(path: &Path) -> anyhow::Result<()> {
+        match number_in(path) {
+            Some(number) if std::fs::read(format!("/proc/{number}/comm")).is_ok_and(|name| name == b"nginx\n") => {
+                let path = path.display();
+                bail!("\"{path}\" is that of nginx, process {number}, which runs: stop it, or name another \"pid\"")
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Where it is.
@@ -261,7 +269,7 @@ pub fn drop_privileges(user: &User) -> anyhow::Result<()> {
 }
 
 /// Takes from a worker what it will not need (directive `sandbox`). It must have become `user`, and have all files.
-/// Gives what the kernel cannot do, for the log.
+/// Gives what was not taken, and why, for the log.
 ///
 /// # Panics
 /// When there is more than one thread: the others would keep their rights.

@@ -125,8 +125,9 @@ pub fn signal() -> libc::c_int {
     libc::SIGRTMIN()
 }
 
-/// Whether a process has the signal wait, as Gatepost does: it ends others. Where that cannot be seen, sending it will tell.
-pub fn is_known_to(pid: Pid) -> bool {
+/// Whether a process has that signal wait, as Gatepost does: it would end others. Where that cannot be seen, it is taken for
+/// one.
+pub fn is_gatepost(pid: Pid) -> bool {
     let Ok(status) = fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero())) else { return true };
     let blocked = status.lines().find_map(|line| line.strip_prefix("SigBlk:"));
     let blocked = blocked.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());

@@ -150,9 +150,6 @@ async fn converse(
                 return Err(session.internal_error(front).await);
             }
             None => {
-                if is_open && stream.socket().is_some_and(|socket| !socket.is_connected()) {
-                    session.log.context.action = CONNECTING;
-                }
                 return Err(timed_out(session, front).await);
             }
         }

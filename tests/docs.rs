@@ -130,8 +130,9 @@ fn passes_the_test(place: &str, configuration: &str) {
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
-    // It may be a part of one.
-    let warnings = said.lines().filter(|line| line.contains("[warn]") && !line.ends_with("nobody is served")).count();
+    // It may be a part of one, and the machine may have few descriptors.
+    let noise = |line: &&str| line.ends_with("nobody is served") || line.contains(" exceed open file resource limit: ");
+    let warnings = said.lines().filter(|line| line.contains("[warn]") && !noise(line)).count();
     assert!(output.status.success() && warnings == 0, "{place}:\n{configuration}\n{said}");
 }
 

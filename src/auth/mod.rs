@@ -38,14 +38,6 @@ pub struct Client {
     pub tls: Option<Facts>,
 }
 
-impl Client {
-    /// Whether the address is the client's, as far as is known, and not that of a proxy that said whom it speaks for and is
-    /// not believed.
-    pub fn is_at_its_address(&self) -> bool {
-        self.proxy_protocol.as_ref().is_none_or(|(source, _)| self.address == *source)
-    }
-}
-
 /// A question to a backend.
 #[derive(Debug)]
 pub struct Request<'a> {
@@ -104,7 +96,7 @@ pub enum AuthError {
     /// The name server's fault, or the authentication server's: it sent a name that leads nowhere.
     #[error("{0} could not be resolved ({1})")]
     Resolve(String, resolver::Failure),
-    /// The configuration's fault: a client that does not log in, and no mail server for it.
+    /// A client that does not log in, and no mail server for it. A configuration is refused that would lead there.
     #[error("no \"proxy_pass\" for a client that does not log in")]
     NoProxyPass,
     /// More logins than can be checked.

@@ -313,7 +313,7 @@ pub struct Proxy {
     pub ssl: UpstreamTls,
     /// `proxy_ssl_*`: how, where there is TLS.
     pub tls: ClientOptions,
-    /// Whether there is any of them.
+    /// Whether there is any of these, `proxy_ssl` itself aside.
     pub is_tls_set: bool,
 }
 

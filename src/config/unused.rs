@@ -8,7 +8,15 @@ use crate::log::Level;
 
 /// Warns of those about what other servers are asked.
 pub fn check(mail: &Mail<'_>, diagnostics: &mut Diagnostics) {
-    warn(mail, |block| &block.auth_http_met, Mail::asks, |_| true, "with \"auth_users_file\"", diagnostics);
+    warn(
+        mail,
+        |block| &block.auth_http_met,
+        |_, _| true,
+        Mail::asks,
+        |_| true,
+        "with \"auth_users_file\"",
+        diagnostics,
+    );
     let proxy = Tls {
         prefix: "proxy_ssl",
         spoken: speaks_tls_to_mail_servers,
@@ -44,38 +52,37 @@ struct Tls {
 impl Tls {
     fn check(&self, mail: &Mail<'_>, diagnostics: &mut Diagnostics) {
         let Tls { prefix, spoken, silent, met, in_force } = self;
-        warn(mail, met, spoken, |_| true, silent, diagnostics);
-        // Where there is no TLS at all, that is said already.
-        let verifies =
-            |mail: &Mail<'_>, server: &MailSettings| !spoken(mail, server) || in_force(mail, server).verifies();
-        let shows_certificate = |mail: &Mail<'_>, server: &MailSettings| {
-            !spoken(mail, server) || in_force(mail, server).shows_certificate()
-        };
+        warn(mail, met, |_, _| true, spoken, |_| true, silent, diagnostics);
         let is_any = |name: &str, of: &[&str]| name.strip_prefix(prefix).is_some_and(|name| of.contains(&name));
+        // Where there is no TLS at all, that has been said.
+        let verifies = |mail: &Mail<'_>, server: &MailSettings| in_force(mail, server).verifies();
         let of_verification = |name: &str| is_any(name, &["_trusted_certificate", "_crl", "_verify_depth"]);
-        warn(mail, met, verifies, of_verification, &format!("with \"{prefix}_verify off\""), diagnostics);
+        warn(mail, met, spoken, verifies, of_verification, &format!("with \"{prefix}_verify off\""), diagnostics);
+        let shows = |mail: &Mail<'_>, server: &MailSettings| in_force(mail, server).shows_certificate();
         let of_key = |name: &str| is_any(name, &["_certificate_key", "_password_file"]);
-        warn(mail, met, shows_certificate, of_key, &format!("without \"{prefix}_certificate\""), diagnostics);
+        warn(mail, met, spoken, shows, of_key, &format!("without \"{prefix}_certificate\""), diagnostics);
     }
 }
 
-/// Warns of the directives of each block, those of them with such a name, under which nobody uses them.
+/// Warns of the directives of each block, those of them with such a name, that nobody uses of those whom they `concern` there.
 fn warn<'a>(
     mail: &Mail<'a>,
     met: impl Fn(&MailSettings) -> &[(String, Place)],
+    concern: impl Fn(&Mail<'a>, &MailSettings) -> bool,
     used: impl Fn(&Mail<'a>, &MailSettings) -> bool,
-    concerns: impl Fn(&str) -> bool,
+    is_one: impl Fn(&str) -> bool,
     why: &str,
     diagnostics: &mut Diagnostics,
 ) {
     let mut tell = |block: &MailSettings| {
-        for (name, place) in met(block).iter().filter(|(name, _)| concerns(name)) {
+        for (name, place) in met(block).iter().filter(|(name, _)| is_one(name)) {
             let message = format!("the \"{name}\" directive has no effect {why}, ignored");
             diagnostics.push(Level::Warn, place, message);
         }
     };
-    if !mail.mail.tainted && !mail.servers.iter().any(|server| used(mail, server)) {
+    let concerned: Vec<&MailSettings> = mail.servers.iter().filter(|server| concern(mail, server)).collect();
+    if !mail.mail.tainted && !concerned.is_empty() && !concerned.iter().any(|server| used(mail, server)) {
         tell(mail.mail);
     }
-    mail.servers.iter().filter(|server| !used(mail, server)).for_each(&mut tell);
+    concerned.into_iter().filter(|server| !used(mail, server)).for_each(&mut tell);
 }

@@ -11,10 +11,10 @@
 //! * an address from which several users' logins were good of late is allowed as many times as many failures, for up to
 //!   [`MOST_USERS`];
 //! * some addresses do not count at all (`limit_login_exempt`), nor does that of a proxy which says by the PROXY protocol whom
-//!   it speaks for, and is not believed (`set_real_ip_from`).
+//!   it speaks for, in a server that believes nobody in that (`set_real_ip_from`).
 //!
 //! All that is kept are counts in a few [`Table`]s, whose memory has a bound. They are shared by all server blocks with the
-//! same settings, whatever the protocol, and outlive a reload.
+//! same `within` and prefixes, whatever the protocol, and outlive a reload.
 
 mod table;
 
@@ -112,6 +112,13 @@ pub struct Attempt {
     pub asked: Option<Instant>,
 }
 
+impl Attempt {
+    /// The same, whatever the address: it is not the client's.
+    pub fn of_login_alone(self) -> Attempt {
+        Attempt { address: None, ..self }
+    }
+}
+
 /// The keys of an attempt in the tables of [`ByAddress`].
 #[derive(Debug, Clone, Copy)]
 struct AddressKeys {
@@ -149,11 +156,11 @@ impl Guard {
         Some(Guard { by_address, by_login, good_pairs, prefixes, exempt: config.exempt.clone() })
     }
 
-    /// Somebody wants to log in. `is_clients` is whether the address is the client's own, and not that of a proxy.
-    pub fn attempt(&self, client: &Address, is_clients: bool, login: &[u8]) -> Attempt {
+    /// Somebody wants to log in.
+    pub fn attempt(&self, client: &Address, login: &[u8]) -> Attempt {
         let login = login.to_ascii_lowercase();
         let from = Value::of_address(client, self.prefixes.0, self.prefixes.1);
-        let counts = is_clients && !self.exempt.iter().any(|network| network.contains(client));
+        let counts = !self.exempt.iter().any(|network| network.contains(client));
         let by_address = self.by_address.as_ref().filter(|_| counts);
         Attempt {
             address: by_address.map(|by| AddressKeys { failures: by.failures.key(&from), good: by.good.key(&from) }),

@@ -22,7 +22,7 @@ fn guard(address: Option<Limit>, login: Option<Limit>) -> Guard {
 }
 
 fn attempt(guard: &Guard, from: &str, login: &str) -> Attempt {
-    guard.attempt(&Address::Ip((from.parse::<IpAddr>().unwrap(), 1).into()), true, login.as_bytes())
+    guard.attempt(&Address::Ip((from.parse::<IpAddr>().unwrap(), 1).into()), login.as_bytes())
 }
 
 fn seconds(seconds: u64) -> Duration {

@@ -17,6 +17,7 @@ use crate::channel::ToMaster;
 use crate::config::{self, Process, Recording};
 use crate::inherit::Inherited;
 use crate::log::{Errno, Level};
+use crate::process::PidFile;
 use crate::signals::Order;
 use crate::{listen, notify, reply};
 
@@ -78,6 +79,9 @@ impl Master {
         if !config.has_mail {
             // A file that was cut off should not pass for the wish to serve nothing.
             return Err(vec!["no \"mail\" section in configuration".to_string()]);
+        }
+        if config.process.pid != self.state.process.pid {
+            PidFile::check(&config.process.pid).map_err(|error| vec![format!("{error:#}")])?;
         }
         for diagnostic in &loaded.diagnostics {
             self.log(diagnostic.level, format_args!("{diagnostic}"));

@@ -45,9 +45,9 @@ pub fn has_unread<S>(stream: &SslStream<S>) -> bool {
     ffi::has_unread(stream.ssl())
 }
 
-/// Sets where the library's memory comes from, and has the library begin. To be called before anything else here: at the
-/// exit of a program in which OpenSSL begins otherwise it takes itself apart, whatever other threads do with it.
-pub fn begin() {
+/// Sets where the library's memory comes from, and initialises it. To be called before anything else here: OpenSSL that
+/// initialises itself takes itself apart at the program's exit, whatever other threads do with it.
+pub fn init() {
     #[cfg(not(feature = "aws-lc"))]
     ffi::set_allocator();
     openssl::init();

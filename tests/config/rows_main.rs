@@ -150,7 +150,7 @@ pub(crate) const USERS: &[Row] = &[
 pub(crate) const LOGS: &[Row] = &[
     row(At::Main, "error_log stderr;", &[]),
     row(At::Main, "error_log /dev/null; error_log /dev/null info; error_log /dev/null debug;", &[]),
-    // As in nginx the default: standard error.
+    // As in nginx: standard error.
     row(At::Main, "error_log \"\"; error_log '' info;", &[]),
     row(At::Main, "error_log;", &[r#"[emerg] invalid number of arguments in "error_log" directive in @:2"#]),
     row(At::Main, "error_log /dev/null bad;", &[r#"[emerg] invalid log level "bad" in @:2"#]),

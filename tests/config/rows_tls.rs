@@ -389,11 +389,19 @@ pub(crate) const UPSTREAM: &[Row] = &[
         "not in nginx",
         At::Mail,
         "proxy_ssl_trusted_certificate cert.pem; proxy_ssl_verify off; proxy_ssl_certificate_key key.pem; \
-         server { listen 14311; protocol imap; } server { listen 14312; protocol imap; }",
+         server { listen 14311; protocol imap; } \
+         server { listen 14312; protocol imap; auth_users_file users; proxy_pass unix:/s; proxy_ssl_certificate a; }",
         &[
+            r#"[warn] the "proxy_ssl_certificate" directive has no effect without "proxy_ssl", and there is no "auth_http" to decide on it, ignored in @:7"#,
             r#"[warn] the "proxy_ssl_trusted_certificate" directive has no effect with "proxy_ssl_verify off", ignored in @:7"#,
             r#"[warn] the "proxy_ssl_certificate_key" directive has no effect without "proxy_ssl_certificate", ignored in @:7"#,
         ],
+    ),
+    differs(
+        "not in nginx",
+        At::Whole,
+        "mail { auth_http https://127.0.0.1; auth_http_ssl_verify_depth 3; proxy_ssl_verify on; proxy_ssl_crl x; }",
+        &[r#"[warn] no "mail" section with a "server" in it: nobody is served"#],
     ),
     differs(
         "not in nginx",

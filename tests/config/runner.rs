@@ -147,7 +147,9 @@ pub(crate) fn lines(output: &Output) -> Vec<String> {
 }
 
 fn said(output: &Output) -> Vec<String> {
-    let noise = |line: &str| line.contains("configuration file ") && !line.starts_with('[');
+    // The machine may have many processors, and few descriptors.
+    let of_machine = |line: &str| line.contains(" of each of ") && !line.contains(" of each of 2 ");
+    let noise = |line: &str| line.contains("configuration file ") && !line.starts_with('[') || of_machine(line);
     let lines = lines(output).into_iter();
     lines.filter(|line| !noise(line) && !line.contains("has no effect in gatepost, ignored")).collect()
 }

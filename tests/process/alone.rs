@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use rustix::process::Signal;
 
-use crate::harness::{Wanted, tls};
+use crate::harness::{PATIENCE, Wanted, tls};
 use crate::running::{Running, await_some, await_some_in, children, command_line, read, status};
 
 #[test]
@@ -110,6 +110,7 @@ fn it_ends_in_the_middle_of_handshakes() {
 
 /// None when the server is gone.
 fn shake_hands(mut stream: TcpStream) -> Option<()> {
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream.write_all(b"a STARTTLS\r\n").ok()?;
     let mut said = [0; 64];
     let mut length = 0;

@@ -207,6 +207,7 @@ fn the_pid_file_of_nginx_stays_its_own() {
     running.configure(&format!("pid {};", pid.display()), "server { listen @at@; protocol imap; }");
     running.signal(Signal::HUP);
     running.await_log(&expected);
+    running.await_log("the configuration stays as it is");
     nginx.kill().unwrap();
     nginx.wait().unwrap();
     assert_eq!(read(&pid), number);

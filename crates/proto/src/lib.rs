@@ -376,11 +376,15 @@ pub fn printable(bytes: &[u8]) -> String {
 
 /// The same of the beginning of a long text, so that there is room in the line for what else it tells.
 pub fn excerpt(bytes: &[u8]) -> String {
+    /// Of the text, bytes.
     const SHOWN: usize = 512;
-    match bytes.get(..SHOWN) {
-        Some(start) if bytes.len() > SHOWN => printable(start) + "...",
-        _ => printable(bytes),
+    // None of them takes less than a byte of the text; a character has four bytes at most.
+    let mut text = printable(&bytes[..bytes.len().min(SHOWN + 4)]);
+    if let Some(end) = (0..=SHOWN).rev().find(|end| text.is_char_boundary(*end)).filter(|end| *end < text.len()) {
+        text.truncate(end);
+        text.push_str("...");
     }
+    text
 }
 
 #[cfg(test)]
@@ -399,5 +403,8 @@ mod tests {
     fn of_a_long_text_the_beginning_is_shown() {
         assert_eq!(excerpt(&[b'x'; 512]), "x".repeat(512));
         assert_eq!(excerpt(&[b'x'; 513]), "x".repeat(512) + "...");
+        assert_eq!(excerpt(&[0; 4096]), "\\x00".repeat(128) + "...");
+        assert_eq!(excerpt("x".repeat(511).as_bytes()), "x".repeat(511));
+        assert_eq!(excerpt(("x".repeat(511) + "ü and more").as_bytes()), "x".repeat(511) + "...");
     }
 }

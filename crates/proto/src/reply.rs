@@ -51,11 +51,9 @@ impl Replies {
         mem::take(&mut self.bytes)
     }
 
-    /// What is left, as far as it is whole lines.
-    pub(crate) fn take_lines(&mut self) -> Vec<u8> {
-        let mut rest = self.take();
-        rest.truncate(whole_lines(&rest).len());
-        rest
+    /// Adds to a reply what is left, as far as it is whole lines and all of it fits the budget.
+    pub(crate) fn add_lines(&mut self, reply: &mut Vec<u8>) {
+        add_whole_lines(reply, &self.take(), self.limit);
     }
 
     fn next(&mut self, goes_on: impl Fn(&[u8]) -> bool) -> Result<Option<Vec<u8>>, DialogueError> {
@@ -80,9 +78,10 @@ impl Replies {
     }
 }
 
-/// Bytes, as far as they are whole lines.
-pub(crate) fn whole_lines(bytes: &[u8]) -> &[u8] {
-    &bytes[..memchr::memrchr(b'\n', bytes).map_or(0, |end| end + 1)]
+/// Adds to a reply what was received with it, as far as it is whole lines and all of it fits `limit`.
+pub(crate) fn add_whole_lines(reply: &mut Vec<u8>, rest: &[u8], limit: usize) {
+    let rest = &rest[..rest.len().min(limit.saturating_sub(reply.len()))];
+    reply.extend_from_slice(&rest[..memchr::memrchr(b'\n', rest).map_or(0, |end| end + 1)]);
 }
 
 #[cfg(test)]
@@ -102,9 +101,15 @@ mod tests {
         assert_eq!(replies.next_line(), Ok(None));
         assert_eq!(replies.take(), b"221");
         replies.push(b"-ERR no\r\n-ERR bye\r\n-ER");
-        assert_eq!(replies.take_lines(), b"-ERR no\r\n-ERR bye\r\n");
+        let mut refusal = b"-ERR\r\n".to_vec();
+        replies.add_lines(&mut refusal);
+        assert_eq!(refusal, b"-ERR\r\n-ERR no\r\n-ERR bye\r\n");
         replies.push(b"-E");
-        assert_eq!(replies.take_lines(), b"");
+        replies.add_lines(&mut refusal);
+        assert_eq!(refusal, b"-ERR\r\n-ERR no\r\n-ERR bye\r\n");
+        let limit = refusal.len() + 5;
+        add_whole_lines(&mut refusal, b"a\r\nb\r\n", limit);
+        assert!(refusal.ends_with(b"bye\r\na\r\n"));
     }
 
     #[test]

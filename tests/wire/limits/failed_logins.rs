@@ -315,6 +315,17 @@ fn the_address_of_a_proxy_that_is_not_believed_does_not_count() {
         let told = if is_counted { refusal(&IMAP) } else { "a NO no\r\n" };
         client.ask("a LOGIN u p\r\n", told).expect_close();
     }
+    // Where somebody is believed, nobody else escapes by a header.
+    let servers = "limit_login login off; server { listen @main@ proxy_protocol; protocol imap; }";
+    let wire = Wire::mail(&format!(
+        "{STRICT} set_real_ip_from 192.0.2.0/24; limit_login address delay=off refuse=1; {servers}"
+    ));
+    wire.auth.always(Reply::refuse("no"));
+    for told in ["a NO no\r\n", refusal(&IMAP)] {
+        let mut client = wire.connect();
+        client.ask("PROXY TCP4 192.0.2.1 127.0.0.1 1 2\r\n", "* OK IMAP4 ready\r\n");
+        client.ask("a LOGIN u p\r\n", told).expect_close();
+    }
 }
 
 #[test]

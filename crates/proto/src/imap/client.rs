@@ -13,7 +13,7 @@
 
 use std::mem;
 
-use crate::reply::whole_lines;
+use crate::reply::add_whole_lines;
 use crate::sasl::is_speakable;
 use crate::{BackEnd, DialogueError, Output, Progress, Secret, digits};
 
@@ -193,7 +193,7 @@ impl BackEnd for Client {
             if piece.ends_with(b"\n") {
                 let mut judged = self.judge();
                 if let Err(DialogueError::Refused { reply } | DialogueError::NoStartTls { reply }) = &mut judged {
-                    reply.extend_from_slice(whole_lines(rest));
+                    add_whole_lines(reply, rest, self.limit);
                 }
                 self.answers += usize::from(judged != Ok(false));
                 if judged? {

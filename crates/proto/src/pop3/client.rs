@@ -99,7 +99,7 @@ impl Client {
     }
 
     fn refuse(&mut self, mut reply: Vec<u8>) -> DialogueError {
-        reply.extend(self.replies.take_lines());
+        self.replies.add_lines(&mut reply);
         self.action = "reading response from upstream";
         match self.awaited {
             Awaited::Greeting(_) | Awaited::Consent(_) if self.starttls => DialogueError::NoStartTls { reply },

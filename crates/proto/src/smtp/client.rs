@@ -132,7 +132,7 @@ impl Client {
 
     fn refuse(&mut self, mut reply: Vec<u8>) -> DialogueError {
         self.action = "reading response from upstream";
-        reply.extend(self.replies.take_lines());
+        self.replies.add_lines(&mut reply);
         match self.awaited {
             _ if self.is_plaintext => DialogueError::NoStartTls { reply },
             _ => DialogueError::Refused { reply },
