@@ -37,7 +37,6 @@ pub async fn log_in(
     mut route: Route,
 ) -> Result<(Stream, Vec<u8>), Ended> {
     session.allow(session.service.conf.timeout);
-    session.log.context.upstream = Some(std::mem::take(&mut route.name));
     let front = front.machine();
     let tls = route.tls.unwrap_or(session.service.conf.proxy.ssl);
     // With another password it is the authentication server that has found the client's good.
@@ -48,6 +47,7 @@ pub async fn log_in(
         Ok(back) => back,
         Err(error) => return Err(refused(session, front, error).await),
     };
+    session.log.context.upstream = Some(std::mem::take(&mut route.name));
     let speaks_first = tls != UpstreamTls::On && session.service.conf.proxy.proxy_protocol == ProxyProtocol::Off;
     let (mut stream, destination) = connect::connect(session, front, &route, speaks_first).await?;
     connect::send_proxy_protocol(session, front, &mut stream).await?;

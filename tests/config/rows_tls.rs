@@ -448,6 +448,12 @@ pub(crate) const UPSTREAM: &[Row] = &[
         &[r#"[warn] "imap_auth external" without "ssl_verify_client": no certificate is asked for in @:8"#],
     ),
     differs(
+        "nginx does not warn",
+        At::Mail,
+        "imap_auth external; server { listen 14311; protocol imap; } server { listen 14312; protocol imap; }",
+        &[r#"[warn] "imap_auth external" without "ssl_verify_client": no certificate is asked for in @:6"#],
+    ),
+    differs(
         "not in nginx",
         At::Server,
         "auth_users_file users; proxy_pass unix:/s; imap_auth plain external;",

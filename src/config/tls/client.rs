@@ -139,7 +139,9 @@ pub fn warn_of_external(mail: &Mail<'_>, diagnostics: &mut Diagnostics) {
         };
         if external {
             let message = format!("\"{}_auth external\"{why}", protocol.name());
-            diagnostics.push(Level::Warn, &server.place, message);
+            // Once for all that inherit it.
+            let place = if own.auth.is_some() { &server.place } else { &mail.mail.place };
+            diagnostics.push(Level::Warn, place, message);
         }
     }
 }
