@@ -237,6 +237,19 @@ pub(crate) fn read(path: &Path) -> String {
     String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned()
 }
 
+/// The master whose number is in the pid file there.
+#[track_caller]
+pub(crate) fn master_in(prefix: &Path) -> Pid {
+    Pid::from_raw(read(&prefix.join("pid")).trim().parse().unwrap()).unwrap()
+}
+
+/// Ends a master that is no child of the test.
+#[track_caller]
+pub(crate) fn stop(master: Pid) {
+    kill_process(master, Signal::TERM).unwrap();
+    await_some("end", || (!is_alive(master)).then_some(()));
+}
+
 /// The processes that one has started.
 pub(crate) fn children(pid: Pid) -> Vec<Pid> {
     let pid = pid.as_raw_nonzero();

@@ -7,11 +7,12 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::process::Stdio;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 
 use crate::harness::{Conn, Subject};
 use crate::running::{
-    Running, await_some, await_some_in, children, command, command_line, free_address, is_alive, read, status, write,
+    Running, await_some, await_some_in, children, command, command_line, free_address, master_in, read, status, stop,
+    write,
 };
 
 #[test]
@@ -55,12 +56,11 @@ fn a_title_that_has_no_room_is_cut() {
     write(prefix.path(), "", "server { listen @at@; protocol imap; }", at, at);
     // Without an environment there is the room of the command line and no more.
     assert!(command(prefix.path()).env_clear().status().unwrap().success());
-    let master = Pid::from_raw(read(&prefix.path().join("pid")).trim().parse().unwrap()).unwrap();
+    let master = master_in(prefix.path());
     let title = command_line(master);
     let words = format!("{} -p {}", Subject::current().path().display(), prefix.path().display());
     assert!(title.starts_with(&format!("gatepost: master process {words}")), "{title}");
-    kill_process(master, Signal::TERM).unwrap();
-    await_some("end", || (!is_alive(master)).then_some(()));
+    stop(master);
 }
 
 #[test]
@@ -69,10 +69,9 @@ fn an_environment_with_a_strange_name() {
     let at = free_address();
     write(prefix.path(), "", "server { listen @at@; protocol imap; }", at, at);
     assert!(command(prefix.path()).env("=x", "y").status().unwrap().success());
-    let master = Pid::from_raw(read(&prefix.path().join("pid")).trim().parse().unwrap()).unwrap();
+    let master = master_in(prefix.path());
     assert!(command_line(master).starts_with("gatepost: master process"));
-    kill_process(master, Signal::TERM).unwrap();
-    await_some("end", || (!is_alive(master)).then_some(()));
+    stop(master);
 }
 
 #[test]
@@ -96,13 +95,12 @@ fn a_worker_has_nothing_that_was_left_open() {
     let mut shell = std::process::Command::new("sh");
     shell.args(["-c", "exec 7<\"$1/secret\"; exec \"$0\" -p \"$1\" -c test.conf -e error.log"]);
     assert!(shell.arg(Subject::current().path()).arg(prefix.path()).status().unwrap().success());
-    let master = Pid::from_raw(read(&prefix.path().join("pid")).trim().parse().unwrap()).unwrap();
+    let master = master_in(prefix.path());
     let worker = await_some("worker", || children(master).first().copied());
     let open = fs::read_dir(format!("/proc/{}/fd", worker.as_raw_nonzero())).unwrap();
     let open: Vec<_> = open.filter_map(|file| fs::read_link(file.ok()?.path()).ok()).collect();
     assert!(!open.contains(&secret), "{open:?}");
-    kill_process(master, Signal::TERM).unwrap();
-    await_some("end", || (!is_alive(master)).then_some(()));
+    stop(master);
 }
 
 /// Kernels that do not have it, and containers that forbid it.
@@ -123,9 +121,7 @@ fn a_worker_without_landlock_and_seccomp() {
     }
     assert_eq!(read(&log).matches("not applied").count(), 2, "{}", read(&log));
     Conn::connect(at).expect("* OK IMAP4 ready\r\n");
-    let master = Pid::from_raw(read(&prefix.path().join("pid")).trim().parse().unwrap()).unwrap();
-    kill_process(master, Signal::TERM).unwrap();
-    await_some("end", || (!is_alive(master)).then_some(()));
+    stop(master_in(prefix.path()));
 }
 
 /// Has these system calls answered as by a kernel that does not have them.
@@ -179,10 +175,7 @@ fn a_stale_pid_file_is_no_obstacle() {
     // In the background: the command ends when the worker serves.
     assert!(command(prefix.path()).status().unwrap().success());
     assert!(std::net::TcpStream::connect(at).is_ok());
-    let pid: i32 = read(&prefix.path().join("pid")).trim().parse().unwrap();
-    let pid = rustix::process::Pid::from_raw(pid).unwrap();
-    rustix::process::kill_process(pid, Signal::TERM).unwrap();
-    await_some("end", || (!is_alive(pid)).then_some(()));
+    stop(master_in(prefix.path()));
     assert!(!prefix.path().join("pid").exists());
 }
 
@@ -212,9 +205,7 @@ fn the_pid_file_of_nginx_stays_its_own() {
     nginx.wait().unwrap();
     assert_eq!(read(&pid), number);
     assert!(command(prefix.path()).status().unwrap().success());
-    let master = Pid::from_raw(read(&pid).trim().parse().unwrap()).unwrap();
-    kill_process(master, Signal::TERM).unwrap();
-    await_some("end", || (!is_alive(master)).then_some(()));
+    stop(master_in(prefix.path()));
 }
 
 #[test]
@@ -226,11 +217,10 @@ fn a_log_that_is_standard_error_stays_open_in_the_background() {
     let said = prefix.path().join("said");
     let stderr = fs::File::create(&said).unwrap();
     assert!(command(prefix.path()).stderr(stderr).status().unwrap().success());
-    let master = Pid::from_raw(read(&prefix.path().join("pid")).trim().parse().unwrap()).unwrap();
+    let master = master_in(prefix.path());
     let client = Conn::connect(at);
     await_some_in(&said, &format!("client {} connected", client.local()));
-    kill_process(master, Signal::TERM).unwrap();
-    await_some("end", || (!is_alive(master)).then_some(()));
+    stop(master);
 }
 
 #[test]
@@ -241,9 +231,7 @@ fn nobody_else_writes_the_pid_file() {
     assert!(command(prefix.path()).status().unwrap().success());
     let pid = prefix.path().join("pid");
     assert_eq!(fs::metadata(&pid).unwrap().permissions().mode() & 0o777, 0o644);
-    let pid = rustix::process::Pid::from_raw(read(&pid).trim().parse().unwrap()).unwrap();
-    rustix::process::kill_process(pid, Signal::TERM).unwrap();
-    await_some("end", || (!is_alive(pid)).then_some(()));
+    stop(master_in(prefix.path()));
 }
 
 #[test]

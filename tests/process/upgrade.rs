@@ -8,7 +8,9 @@ use std::process::{Command, Stdio};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::harness::{PATIENCE, Subject};
-use crate::running::{Running, await_some, await_some_in, command, command_line, free_address, is_alive, read, write};
+use crate::running::{
+    Running, await_some, await_some_in, command, command_line, free_address, is_alive, read, stop, write,
+};
 
 /// The number in the pid file once it is another.
 #[track_caller]
@@ -105,8 +107,7 @@ fn there_is_no_third_binary() {
     let third = await_some("its pid file", || Pid::from_raw(read(&pid).trim().parse().ok()?));
     await_worker_of(&running, third);
     for master in [new, third] {
-        kill_process(master, Signal::TERM).unwrap();
-        await_some("end", || (!is_alive(master)).then_some(()));
+        stop(master);
     }
 }
 
