@@ -139,10 +139,19 @@ fn running(pid_file: &Path) -> Result<Pid, (Level, String)> {
     let text = content.trim_end_matches(['\r', '\n']);
     let pid = value::number(text).and_then(|number| i32::try_from(number).ok()).and_then(Pid::from_raw);
     let pid = pid.ok_or_else(|| (Level::Error, format!("invalid PID number \"{text}\" in \"{name}\"")))?;
-    match reply::is_gatepost(pid) {
+    match is_gatepost(pid) {
         true => Ok(pid),
         false => Err((Level::Error, format!("process {} of \"{name}\" is not gatepost", pid.as_raw_nonzero()))),
     }
+}
+
+/// Whether a process has the signal of `-s reload` wait, as Gatepost does: the pid file may be nginx's, or out of date. Where
+/// that cannot be seen, it is taken for one.
+fn is_gatepost(pid: Pid) -> bool {
+    let Ok(status) = fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero())) else { return true };
+    let blocked = status.lines().find_map(|line| line.strip_prefix("SigBlk:"));
+    let blocked = blocked.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    blocked.is_none_or(|mask| mask & (1 << (reply::signal() - 1)) != 0)
 }
 
 fn kill(pid: Pid, signal: Signal) -> Result<(), (Level, String)> {

@@ -3,10 +3,9 @@
 //! The caller waits at a datagram socket with a number in its name, and sends the number with the signal. The master
 //! answers there, and itself listens to nobody. Everybody can see such names (`/proc/net/unix`) and send something there:
 //! what does not come from the process that got the signal is not looked at. The signal is a real-time one, of which each
-//! arrives; of HUP, one would stand for all that wait. To a program that does not know it it is deadly, so nobody else is sent
-//! it: the pid file may be nginx's.
+//! arrives; of HUP, one would stand for all that wait. It ends a program that does not know it, so the caller makes sure that
+//! it is for Gatepost.
 
-use std::fs;
 use std::io;
 use std::os::fd::AsRawFd as _;
 use std::os::linux::net::SocketAddrExt as _;
@@ -123,15 +122,6 @@ fn plain(bytes: &[u8]) -> String {
 /// The signal that asks for a new configuration and an answer.
 pub fn signal() -> libc::c_int {
     libc::SIGRTMIN()
-}
-
-/// Whether a process has that signal wait, as Gatepost does: it would end others. Where that cannot be seen, it is taken for
-/// one.
-pub fn is_gatepost(pid: Pid) -> bool {
-    let Ok(status) = fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero())) else { return true };
-    let blocked = status.lines().find_map(|line| line.strip_prefix("SigBlk:"));
-    let blocked = blocked.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
-    blocked.is_none_or(|mask| mask & (1 << (signal() - 1)) != 0)
 }
 
 /// Answers the caller that waits under that number, if one does.

@@ -149,9 +149,7 @@ async fn converse(
                 session.log.write(Level::Error, format_args!("{}", ReadFailed(&error)));
                 return Err(session.internal_error(front).await);
             }
-            None => {
-                return Err(timed_out(session, front).await);
-            }
+            None => return Err(timed_out(session, front).await),
         }
         is_open = false;
         // Whoever has said more than was asked is not believed in what he said.

@@ -38,7 +38,7 @@ fn term_and_int_end_at_once() {
 fn quit_waits_for_the_sessions() {
     let mut running = Running::start("master_process off;");
     let (mut client, mut server) = running.session();
-    running.signal(Signal::QUIT);
+    assert!(running.call(&["-s", "quit"]).status.success());
     await_some("end of listening", || TcpStream::connect(running.at).err());
     client.send("b NOOP\r\n");
     server.expect("b NOOP\r\n");
